@@ -165,6 +165,7 @@ def read_optimizer(request):
 class Job:
     """The members of a `prepare`, and the number of the next step."""
     has_workers = False  # whether the engine trains with several
+    has_turns = False  # whether it computes a batch in several turns
 
     def __init__(self, request, names):
         """`names`: of the workloads that the engine has."""
@@ -188,6 +189,7 @@ class Job:
         if self.training:
             self.optimizer_settings = read_optimizer(member(request, "optimizer", dict))
         self._read_workers(request)
+        self._read_turns(request)
         self.on_host = member(request, "data_on", str, "device",
                               choices=("device", "host")) == "host"
         self.usable, self.step = 0, 0
@@ -204,6 +206,16 @@ class Job:
             raise Failure("USAGE", f"a batch that {self.workers} workers can cut into equal parts, "
                           "and a rank below their number", f"{self.batch}, rank {self.rank}",
                           "correct the request")
+
+    def _read_turns(self, request):
+        """In so many turns a batch is computed, of an equal part of it each."""
+        self.turns = member(request, "accumulate", int, 1, least=1)
+        if self.turns > 1 and not (self.has_turns and self.training and self.workers == 1):
+            raise Failure("UNAVAILABLE", "a batch in one turn, or a training by one worker of "
+                          "PyTorch", f"'accumulate' {self.turns}", "leave 'accumulate' out")
+        if self.batch % self.turns:
+            raise Failure("USAGE", f"a batch that {self.turns} turns can cut into equal parts",
+                          self.batch, "correct the request")
 
     def _read_variant(self, request):
         """The dimensions of the model, and what it reads of the data."""

@@ -44,7 +44,7 @@ def place(values, device):
 
 class Session(Loop, runner_job.Job):
     """What `prepare` made: data and model on the device, and the number of the next step."""
-    has_workers = True
+    has_workers = has_turns = True
 
     def __init__(self, request, device, form):
         super().__init__(request, torch_workloads.WORKLOADS)

@@ -15,6 +15,7 @@ class Loop:
     names_modules = False  # whether ops are told by the model's modules
     form = None            # of torch_forms.py
     group = None           # of torch_group.py: the workers that cut its batch
+    turns = 1              # in which a batch is computed
     rates = None           # what changes the optimizer's learning rate after each step
 
     def take_form(self):
@@ -50,11 +51,31 @@ class Loop:
 
     def update_on(self, inputs, targets):
         self.optimizer.zero_grad(set_to_none=True)
-        loss = self.compute_loss(inputs, targets)
-        loss.backward()
+        loss = self._backward_on(inputs, targets)
         self.clip()
         self.update()
-        return loss.detach()
+        return loss
+
+    def parts_of(self, inputs, targets):
+        """What each turn of a step computes: all of the batch, or an equal part of it."""
+        if self.turns == 1:
+            return [(inputs, targets)]
+        return [[[value.chunk(self.turns)[turn] for value in values]
+                 for values in (inputs, targets)] for turn in range(self.turns)]
+
+    def turn_loss(self, inputs, targets):
+        """Its part of the mean loss."""
+        loss = self.compute_loss(inputs, targets)
+        return loss if self.turns == 1 else loss / self.turns
+
+    def _backward_on(self, inputs, targets):
+        """The gradients, of all turns together, and the mean loss."""
+        losses = []
+        for part in self.parts_of(inputs, targets):
+            loss = self.turn_loss(*part)
+            loss.backward()
+            losses.append(loss.detach())
+        return losses[0] if self.turns == 1 else torch.stack(losses).sum()
 
     def _captured_step(self):
         if self.captured is None:

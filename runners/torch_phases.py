@@ -82,10 +82,11 @@ def do_steps(session, steps, mark):
         if session.training:
             session.optimizer.zero_grad(set_to_none=True)
             mark("optimizer")
-            loss = session.compute_loss(inputs, targets)
-            mark("forward")
-            loss.backward()
-            mark("backward")
+            for part in session.parts_of(inputs, targets):
+                loss = session.turn_loss(*part)
+                mark("forward")
+                loss.backward()
+                mark("backward")
             session.clip()
             session.update()
             mark("optimizer")

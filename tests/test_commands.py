@@ -109,6 +109,20 @@ class BenchTest(FolderTest):
         for line in lines:
             self.assertEqual(json.loads(line)["data_on"], "host")
 
+    def test_a_batch_in_turns(self):
+        lines = self.good(*self.ARGUMENTS, "--accumulate", "4", "--format", "jsonl").splitlines()
+        for line in lines:
+            record = json.loads(line)
+            self.assertEqual((record["batch"], record["accumulate"]), (64, 4))
+        page = self.good(*self.ARGUMENTS, "--accumulate", "4")
+        self.assertIn("batch 64 in 4 turns", page)
+        plan = self.good("bench", "mlp-mnist", *SMALL, "--accumulate", "4", "--dry-run")
+        self.assertIn("[16, 784]", plan)
+        for words, text in ((["--infer"], "inference has no gradients"),
+                            (["--workers", "2"], "leave --accumulate out")):
+            self.bad(2, "bench", "mlp-mnist", *SMALL, "--accumulate", "2", *words, says=[text])
+        self.bad(2, "bench", "op:gelu", "--accumulate", "2", says=["a network of the ladder"])
+
     def test_page(self):
         text = self.good(*self.ARGUMENTS)
         for line in text.splitlines():

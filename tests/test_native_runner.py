@@ -129,6 +129,16 @@ class NativeRunnerTest(shared.RunnerTest):
         for _ in range(2):
             self.assertGreater(self.ok("reference")["wall_ns"], 10_000)
 
+    def test_a_batch_in_turns(self):
+        """The training of the whole batch, up to the order of sums."""
+        found = []
+        for turns in (1, 4):
+            self.ok("prepare", **{**self.request("mlp-mnist"), "accumulate": turns})
+            found.append(self.ok("run", steps=6, losses=True)["losses"])
+        for a, b in zip(*found):
+            self.assertLess(abs(a - b), 1e-5 * abs(b))
+        self.assertNotEqual(*found)
+
     def test_data_on_the_host_of_a_gpu(self):
         """The same bits as with the data on the device, in all that a runner is asked."""
         if "opencl:0" not in [device["id"] for device in self.hello["devices"]]:
@@ -205,6 +215,8 @@ class NativeRunnerTest(shared.RunnerTest):
                 ("batch", 2.5, "USAGE", "\"batch\" to be an integer"),
                 ("batch", 31, "USAGE", "at most the 30 pictures"),
                 ("workers", 2, "UNAVAILABLE", "expected one worker"),
+                ("accumulate", 0, "USAGE", "\"accumulate\" to be an integer from 1"),
+                ("accumulate", 3, "USAGE", "a batch that 3 turns can cut into equal parts, found"),
                 ("mode", "test", "USAGE", "train or infer"),
                 ("data_on", "disk", "USAGE", "'data_on' to be device or host"),
                 ("data_on", 7, "USAGE", "\"data_on\" to be a string"),

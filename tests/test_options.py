@@ -50,7 +50,7 @@ AT_USE = {
        for name in ("layers", "heads", "seq", "vocab", "channels", "kernel", "to", "m", "n", "k",
                     "times")},
     "checkpoint-every": ({"train"}, ["never"], 2, "--checkpoint-every"),
-    "accumulate": ({"train"}, ["7"], 2, "a batch that 7 turns can cut into equal parts"),
+    "accumulate": ({"train", "bench"}, ["7"], 2, "a batch that 7 turns can cut into equal parts"),
 }
 # Whose effect shows in results: the tests that look at them.
 SHOWN = {

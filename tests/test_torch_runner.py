@@ -204,6 +204,22 @@ class RunnerTest(RunnerCase):
             losses.append(self.ok("run", steps=9, losses=True)["losses"])
         self.assertEqual(losses[0], losses[1])
 
+    def test_a_batch_in_turns(self):
+        """The training of the whole batch, up to the order of sums."""
+        request = self.request("mlp-mnist")
+        if self.hello["engine"] != "torch":
+            self.refused("UNAVAILABLE", "a batch in one turn", "prepare",
+                         **{**request, "accumulate": 2})
+            return
+        found = []
+        for turns in (1, 4):
+            self.ok("prepare", **{**request, "accumulate": turns})
+            found.append(self.ok("run", steps=6, losses=True)["losses"])
+            phases = self.ok("phases", steps=2)["phases"]
+            self.assertGreater(phases["backward"], 0)
+        self.close(np.array(found[1]), np.array(found[0]), 1e-5, "losses")
+        self.assertNotEqual(found[0], found[1])
+
     def test_dropout(self):
         """`counter` gives parity's losses; `engine` others, the same ones from the same seed."""
         def losses(**changes):
@@ -381,6 +397,7 @@ class RunnerTest(RunnerCase):
                 ("batch", 0, "USAGE", "at least 1, found 0"),
                 ("batch", 2.5, "USAGE", "a whole number, found 2.5"),
                 ("batch", 31, "BAD_DATA", "one batch of 31 in data, found 30 samples"),
+                ("accumulate", 0, "USAGE", "at least 1, found 0"),
                 ("mode", "test", "USAGE", "one of train, infer"),
                 ("data_on", "disk", "USAGE", "one of device, host"),
                 ("seed", -1, "USAGE", "at least 0"), ("seed", 1 << 64, "USAGE", "below 2^64"),

@@ -145,7 +145,7 @@
       "of physical cores, or as many as a control group's quota pays for")                       \
     X(BATCH, "batch", 'b', "N,...", COUNTS, 1, 1e9, "", ON_MEASURE | ON_MODEL | ON(workloads),   \
       "samples per step; bench takes lists and ranges: 32,100,256 or 8..4096*2 or 10..50+10")    \
-    X(ACCUMULATE, "accumulate", 0, "N", COUNT, 1, 65536, "", ON(train),                          \
+    X(ACCUMULATE, "accumulate", 0, "N", COUNT, 1, 65536, "", ON(train) | ON(bench),              \
       "compute each batch in N turns of an equal part of it, and step once with the mean of "    \
       "their gradients: the memory of a part, and the training of the whole batch")              \
     X(PRECISION, "precision", 'p', "P,...", CHOICES, 0, 0, "fp32 tf32 bf16",                     \

@@ -98,6 +98,7 @@ be_status request_make(const cli_options *options, study_request *out, be_error 
                            .batches = numbers_of(&values[OPTION_BATCH]),
                            .precision = precision_name(cli_precision(options)),
                            .data_on = values[OPTION_DATA_ON].text,
+                           .accumulate = (int)values[OPTION_ACCUMULATE].integer,
                            .isa = values[OPTION_ISA].text,
                            .library = values[OPTION_LIBRARY].text,
                            .infer = values[OPTION_INFER].is_given,

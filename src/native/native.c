@@ -12,6 +12,7 @@
 #include "core/memory.h"
 #include "protocol/trace.h"
 #include "train/evaluate.h"
+#include "train/ranks.h"
 #include "train/weights.h"
 
 /* ---------------------------------------------------------------- the data file */
@@ -207,7 +208,7 @@ static be_status open_data(native_session *s, const protocol_job *job, be_error 
     TRY(take_data(s->workload, s->file, job, job->data, &s->data, err));
     TRY(take_order(s, job->data, err));
     s->options = (workload_options){.seed = job->seed,
-                                    .batch = (int)job->batch,
+                                    .batch = (int)job->batch / s->turns,
                                     .data = &s->data,
                                     .order_count = s->order_count,
                                     .optimizer = s->train ? &s->optimizer : NULL};
@@ -226,6 +227,7 @@ static be_status make_plan(native_session *s, be_error *err)
     be_plan_options plan = {.mode = s->train ? BE_TRAIN : BE_INFER,
                             .precision = s->precision,
                             .data_on_host = s->data_on_host,
+                            .accumulate = s->turns,
                             .leave_weights = s->weights_path != NULL};
     TRY(be_plan_new(s->model.graph, s->device, &plan, &s->plan, err));
     TRY(bind_data(s, err));
@@ -244,6 +246,7 @@ static be_status prepare(native_session *s, const protocol_job *job,
     TRY(workload_find(job->workload, &base, err));
     TRY(workload_vary(base, &job->variant, &s->varied, &s->workload, err));
     TRY(check_job(job, err));
+    TRY(ranks_check_turns(s->workload, job->batch, s->turns, 1, err));
     TRY(precision_find(job->precision, &s->precision, err));
     if (s->train) TRY(take_optimizer(&job->optimizer, &s->optimizer, err));
     TRY(be_device_open(job->device, &with_threads, &s->device, err));
@@ -257,6 +260,7 @@ be_status native_open(native_session *s, const protocol_job *job, const be_devic
                       be_error *err)
 {
     *s = (native_session){.train = strcmp(job->mode, "train") == 0,
+                          .turns = job->accumulate > 1 ? job->accumulate : 1,
                           .data_on_host = job->data_on && strcmp(job->data_on, "host") == 0};
     be_status status = prepare(s, job, device, err);
     if (status != BE_OK) native_close(s);

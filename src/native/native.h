@@ -23,6 +23,7 @@ typedef struct native_session {
     workload_model model;
     be_plan *plan;
     bool train, data_on_host;
+    int turns; /* in which a batch is computed, at least 1 */
     be_precision precision;
     const char *weights_path; /* borrowed from the job; NULL: the model's own start */
 } native_session;

@@ -191,7 +191,7 @@ static be_status member_optional(const json_t *object, const char *name, int64_t
 static be_status take_job(const json_t *request, protocol_job *job, be_error *err)
 {
     int64_t threads = 0, seed = 0;
-    *job = (protocol_job){.workers = 1};
+    *job = (protocol_job){.workers = 1, .accumulate = 1};
     TRY(member_text(request, "workload", &job->workload, err));
     TRY(member_text(request, "device", &job->device, err));
     TRY(member_text(request, "precision", &job->precision, err));
@@ -204,6 +204,7 @@ static be_status take_job(const json_t *request, protocol_job *job, be_error *er
                             workload_variant_at(&job->variant, (workload_dimension)d), err));
     TRY(member_integer(request, "threads", 1, 1024, &threads, err));
     TRY(member_integer(request, "batch", 1, INT32_MAX, &job->batch, err));
+    TRY(member_optional(request, "accumulate", INT32_MAX, &job->accumulate, err));
     TRY(member_optional(request, "workers", INT32_MAX, &job->workers, err));
     if (job->workers > 1)
         FAIL(err, BE_UNAVAILABLE,

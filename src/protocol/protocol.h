@@ -75,6 +75,7 @@ typedef struct protocol_job {
     workload_variant variant; /* a dimension of 0: the workload's own */
     int threads;              /* at least 1; of each worker */
     int workers;              /* that cut each batch; 0 and 1: one */
+    int accumulate;           /* turns in which a batch is computed; 0 and 1: one */
     int64_t batch;
     uint64_t seed;                               /* below 2^63: JSON integers are signed here */
     protocol_transform transforms[TABLE_FIELDS]; /* of the fields that are normalised */

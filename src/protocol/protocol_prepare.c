@@ -99,6 +99,8 @@ json_t *protocol_prepare_object(const protocol_job *job)
         optimizer, "dropout", job->dropout ? job->dropout : "engine", "data_on",
         job->data_on ? job->data_on : "device");
     if (job->workers > 1) json_object_set_new(object, "workers", json_integer(job->workers));
+    if (job->accumulate > 1)
+        json_object_set_new(object, "accumulate", json_integer(job->accumulate));
     if (job->model) json_object_set_new(object, "model", json_string(job->model));
     for (int d = 0; d < WORKLOAD_DIMENSIONS; d++) {
         int value = workload_variant_get(&job->variant, (workload_dimension)d);

@@ -107,6 +107,7 @@ static const report_column columns[] = {
     {MEMBER(bench, samples_per_s), NULL, UNIT_COUNT, NULL},
     {MEMBER(bench, unit), NULL, UNIT_TEXT, NULL},
     {MEMBER(bench, data_on), NULL, UNIT_TEXT, NULL},
+    {MEMBER(bench, accumulate), NULL, UNIT_COUNT, NULL},
     {MEMBER(bench, step_s.low), NULL, UNIT_SECONDS, NULL},
     {MEMBER(bench, step_s.high), NULL, UNIT_SECONDS, NULL},
     {MEMBER(bench, versus.low), NULL, UNIT_NUMBER, NULL},
@@ -130,7 +131,7 @@ static const report_column columns[] = {
 bool bench_is_alike(const json_t *a, const json_t *b)
 {
     static const char *const keys[] = {MEMBER(bench, workload), MEMBER(bench, mode),
-                                       MEMBER(bench, batch),
+                                       MEMBER(bench, batch), MEMBER(bench, accumulate),
 #define X(id, member, ...) #member,
                                        WORKLOAD_VARIANT_LIST(X)
 #undef X
@@ -226,7 +227,8 @@ static void print_group_head(const json_t *record, FILE *out)
 {
     char text[REPORT_TEXT_BYTES];
     bool host = strcmp(report_string(record, bench, data_on), "host") == 0;
-    char variant[WORKLOAD_TEXT], line[300], size[REPORT_TEXT_BYTES + 20] = "";
+    char variant[WORKLOAD_TEXT], line[300], size[REPORT_TEXT_BYTES + 20] = "", turns[32] = "";
+    double accumulate = report_real(record, bench, accumulate);
     const char *name = contender_model(record);
     double params = report_real(record, bench, params); /* NAN: the first contender failed */
     double work = report_real(record, bench, flops_per_step);
@@ -234,9 +236,10 @@ static void print_group_head(const json_t *record, FILE *out)
     if (!isnan(params))
         snprintf(size, sizeof size, "%s %s, ", report_count(params, text),
                  report_is_operation(name) ? "numbers" : "parameters");
-    snprintf(line, sizeof line, "%s%s, batch %.0f, %s, %s%s%s", size,
+    if (accumulate > 1) snprintf(turns, sizeof turns, " in %.0f turns", accumulate);
+    snprintf(line, sizeof line, "%s%s, batch %.0f%s, %s, %s%s%s", size,
              report_mode(name, report_string(record, bench, mode)),
-             report_real(record, bench, batch), contender_precisions(record),
+             report_real(record, bench, batch), turns, contender_precisions(record),
              isnan(work) ? "arithmetic not known" : work_text(record, work, text),
              isnan(work) ? "" : " a step", host ? ", data on the host" : "");
     char head[WORKLOAD_TEXT + 400];

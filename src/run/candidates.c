@@ -16,6 +16,12 @@ static bool same(const char *a, const char *b)
     return strcmp(a, b) == 0;
 }
 
+/* Records from before there were several have none. */
+static int64_t turns_of(const record_measured *r)
+{
+    return r->accumulate > 1 ? r->accumulate : 1;
+}
+
 /* Of one training, the dimensions of its model included. */
 static bool is_alike(const record_measured *a, const record_measured *b)
 {
@@ -24,7 +30,8 @@ static bool is_alike(const record_measured *a, const record_measured *b)
     WORKLOAD_VARIANT_LIST(X)
 #undef X
     return same(a->workload, b->workload) && same(a->mode, b->mode) &&
-           same(a->precision, b->precision) && same(a->data_on, b->data_on);
+           same(a->precision, b->precision) && same(a->data_on, b->data_on) &&
+           turns_of(a) == turns_of(b);
 }
 
 bool candidates_same_place(const record_measured *a, const record_measured *b)

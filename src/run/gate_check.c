@@ -347,6 +347,7 @@ be_status gate_check(gate *g, runner *r, const protocol_job *job, double limit_s
     protocol_job full = *job, small;
     full.batch = g->batch;
     full.dropout = "counter";
+    full.accumulate = 1; /* the traces are of whole batches */
     small = full;
     if (g->varied.operate) full.batch = job->batch; /* that its weights are of */
     if (g->reduced) {

@@ -80,6 +80,7 @@ static void fill_subject(record_measured *r, const conductor_contender *contende
     r->batch = job->batch;
     r->precision = known(result->precision);
     r->data_on = data_on(job);
+    r->accumulate = job->accumulate > 1 ? job->accumulate : 1;
     r->mode = known(job->mode);
     r->seed = (int64_t)job->seed;
     r->params = result->parameters;

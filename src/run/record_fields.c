@@ -73,6 +73,7 @@ static const field fields[] = {
     COUNT(batch, 1, 1e9, FIELD_KNOWN),
     TEXT(precision, FIELD_OPEN),
     TEXT(data_on, FIELD_OPEN),
+    COUNT(accumulate, 1, 65536, FIELD_OPEN),
     TEXT(mode, FIELD_KNOWN),
     ANY_COUNT(seed),
     TEXT(data, FIELD_OPEN),

@@ -93,8 +93,8 @@ typedef struct record_reference {
 } record_reference;
 
 typedef struct record_measured {
-    int64_t schema, time, threads, batch, seed, params, launches, block_steps, throttled_blocks,
-        peak_rss_bytes, device_memory_bytes;
+    int64_t schema, time, threads, batch, accumulate, seed, params, launches, block_steps,
+        throttled_blocks, peak_rss_bytes, device_memory_bytes;
     const char *kind, *workload, *engine, *engine_version, *device, *device_name, *implementation,
         *processors, *precision, *data_on, *mode, *data, *error, *stop_reason, *energy_sensor, *log,
         *launch_order, /* how a step's launches follow one another, where that was found out */

@@ -2,6 +2,7 @@
 #include "core/memory.h"
 #include "study/measurement.h"
 #include "study/study.h"
+#include "train/ranks.h"
 
 typedef struct bench {
     measurement m;
@@ -16,9 +17,22 @@ static void show_plan(void *context, const be_plan *plan)
     if (b->watch->plan) b->watch->plan(b->watch->context, &view);
 }
 
+/* A user's own model and an operation alone have no step in several turns. */
+static be_status check_turns(const bench *b, const workload *w, int64_t batch, be_error *err)
+{
+    int turns = b->m.plan.accumulate > 1 ? b->m.plan.accumulate : 1;
+    if (turns > 1 && (w->file || w->operate))
+        FAIL(err, BE_USAGE,
+             "--accumulate: expected a network of the ladder, found %s; leave --accumulate out",
+             w->name);
+    return ranks_check_turns(w, batch, turns, 1, err);
+}
+
 static be_status measure_workload(bench *b, const workload *w, json_t *records, be_error *err)
 {
     const study_numbers *batches = &b->m.plan.batches;
+    for (int i = 0; i < (batches->count ? batches->count : 1); i++)
+        TRY(check_turns(b, w, batches->count ? batches->number[i] : w->batch, err));
     TRY(b->m.hands.begin(&b->m, w, err));
     for (int i = 0; i < (batches->count ? batches->count : 1); i++) {
         b->batch = batches->count ? batches->number[i] : w->batch;

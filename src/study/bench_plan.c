@@ -254,6 +254,7 @@ void bench_plan_begin(bench_plan *plan, const study_request *request)
                          .batches = request->batches,
                          .precision = request->precision,
                          .data_on = request->data_on,
+                         .accumulate = request->accumulate,
                          .infer = request->infer,
                          .native_options = {.isa = request->isa, .library = request->library}};
 }

@@ -29,6 +29,7 @@ typedef struct bench_plan {
     study_numbers batches; /* of the request; none: the workload's default */
     const char *precision;
     const char *data_on; /* of the request; NULL: device */
+    int accumulate;      /* of the request */
     bool infer;
     be_device_options native_options;
 } bench_plan;

@@ -39,6 +39,7 @@ SETTING(system, add_text(out, r->environment.system))
 SETTING(data, add_text(out, r->data_source))
 SETTING(samples, add_count(out, r->data_count))
 SETTING(place, add_text(out, r->data_on))
+SETTING(turns, add_count(out, r->accumulate > 1 ? r->accumulate : 1))
 SETTING(seed, add_count(out, r->seed))
 SETTING(parameters, add_count(out, r->params))
 
@@ -57,6 +58,7 @@ static const struct {
     {"data", data_text},
     {"samples of the data", samples_text},
     {"place of the data", place_text},
+    {"turns of a batch", turns_text},
     {"seed", seed_text},
     {"parameters", parameters_text},
 };

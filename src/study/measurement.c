@@ -261,7 +261,6 @@ be_status measurement_begin(measurement *m, const workload *w, be_error *err)
 
 /* ---------------------------------------------------------------- one point */
 
-/* Its arithmetic and traffic. */
 static void take_facts(void *context, const be_plan *plan)
 {
     *(be_plan_facts *)context = be_plan_describe(plan);
@@ -274,14 +273,16 @@ static be_status plan_step(measurement *m, const material_options *of, int64_t b
     workload_model model = {0};
     be_device *device = NULL;
     be_plan *plan = NULL;
-    workload_options options = {.seed = of->seed, .batch = (int)batch, .data = of->set};
+    int turns = look == take_facts || !m->plan.accumulate ? 1 : m->plan.accumulate;
+    workload_options options = {.seed = of->seed, .batch = (int)batch / turns, .data = of->set};
     TRY(workload_model_new(of->workload, &options, &model, err));
     if (of == &m->material_options) m->dropout = model.graph->salt > 0;
-    be_plan_options planning = {.mode = m->plan.infer ? BE_INFER : BE_TRAIN, .dry_run = 1};
+    be_mode mode = m->plan.infer ? BE_INFER : BE_TRAIN;
+    be_plan_options planning = {.mode = mode, .accumulate = turns, .dry_run = 1};
     be_device_options native = m->plan.native_options;
     if (!backend_has_library("cpu", native.library)) native.library = NULL;
     be_status status = be_device_open("cpu", &native, &device, err);
-    /* What is counted is the model's, whatever this processor can do. */
+    /* What is counted is the model's, of whole batches, whatever this processor can do. */
     if (status == BE_OK && look != take_facts)
         status = precision_find(m->plan.precision, &planning.precision, err);
     if (status == BE_OK) status = be_plan_new(model.graph, device, &planning, &plan, err);
@@ -321,6 +322,7 @@ void measurement_contenders(measurement *m, const measurement_point *point,
         out[i].job.batch = point->batch;
         out[i].job.precision = who->precision ? who->precision : m->plan.precision;
         out[i].job.data_on = m->plan.data_on;
+        out[i].job.accumulate = m->plan.accumulate;
         out[i].job.mode = m->plan.infer ? "infer" : "train";
     }
 }

@@ -45,6 +45,7 @@ typedef struct study_request {
     study_names precisions;
     const char *precisions_text;
     const char *data_on; /* NULL: device */
+    int accumulate;      /* turns in which a batch is computed; 0: one */
     const char *isa;     /* NULL: the best that there is */
     const char *library; /* NULL: each device's own choice */
     bool infer;          /* the forward pass, not training */

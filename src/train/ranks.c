@@ -17,26 +17,29 @@
 
 /* ---------------------------------------------------------------- before the first step */
 
-/* That the parts of a rank can be cut into one for each turn. */
-static be_status check_turns(const train_options *o, be_error *err)
+be_status ranks_check_turns(const workload *w, int64_t batch, int turns, int workers, be_error *err)
 {
-    int size = be_group_size(o->group), turns = train_turns(o);
-    int64_t parts = (int64_t)size * turns, below = o->batch / parts * parts;
-    char workers[32] = "";
-    data_table form = workload_form(o->workload, o->data->count);
+    int64_t parts = (int64_t)workers * turns, below = batch / parts * parts;
+    char of_each[40] = "";
     if (turns == 1) return BE_OK;
+    data_table form = workload_form(w, 1);
     if (workload_targets(&form) == 0)
         FAIL(err, BE_USAGE,
              "%s compares the %ss of a batch with one another, and each of the %d turns of "
              "--accumulate would see a part of them: another training; leave --accumulate out",
-             o->workload->name, o->data->sample, turns);
-    if (size > 1) snprintf(workers, sizeof workers, " of each of %d workers", size);
-    if (o->batch % parts)
+             w->name, form.sample, turns);
+    if (workers > 1) snprintf(of_each, sizeof of_each, " of each of %d workers", workers);
+    if (batch % parts)
         FAIL(err, BE_USAGE,
-             "expected a batch that %d turns%s can cut into equal parts, found %d; use --batch "
-             "%" PRId64 ", or another number of turns by --accumulate",
-             turns, workers, o->batch, below ? below : parts);
+             "expected a batch that %d turns%s can cut into equal parts, found %" PRId64
+             "; use --batch %" PRId64 ", or another number of turns by --accumulate",
+             turns, of_each, batch, below ? below : parts);
     return BE_OK;
+}
+
+static be_status check_turns(const train_options *o, be_error *err)
+{
+    return ranks_check_turns(o->workload, o->batch, train_turns(o), be_group_size(o->group), err);
 }
 
 be_status ranks_check(const train_options *o, be_error *err)

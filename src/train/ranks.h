@@ -12,6 +12,10 @@
  * not trained as it would be in the whole. */
 BE_CHECKED be_status ranks_check(const train_options *options, be_error *err);
 
+/* BE_USAGE where this many turns of each of the workers cannot cut the batch. */
+BE_CHECKED be_status ranks_check_turns(const workload *w, int64_t batch, int turns, int workers,
+                                       be_error *err);
+
 /* This rank's part of a set to be evaluated, of as many samples as there are ranks or more. */
 void ranks_cut(const be_group *group, int64_t samples, int64_t *first, int64_t *count);
 
