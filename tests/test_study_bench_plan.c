@@ -201,6 +201,19 @@ static void what_is_asked_for_and_missing_is_refused(void **state)
                  "(torch: no driver)", "breakeven devices");
     bench_plan_release(&w.plan);
     plant(&w);
+    const workload own = {.name = "mine.py", .file = "mine.py"};
+    json_decref(w.questions[NATIVE].hello);
+    w.questions[NATIVE] = w.questions[TENSORFLOW] = (engine_question){0};
+    w.request.workloads[0] = &own;
+    w.request.workload_count = 1;
+    w.request.devices = (study_names){1, {"opencl:0"}};
+    json_object_set_new(w.questions[TORCH].hello, "version", json_string("2.15"));
+    ASSERT_FAILS(take(&w, &err), BE_UNAVAILABLE,
+                 "device opencl:0: no engine that can train mine.py has it (torch 2.15: cpu "
+                 "cuda:0)",
+                 "what each one has");
+    bench_plan_release(&w.plan);
+    plant(&w);
     w.request.devices = (study_names){1, {"cuda:0"}};
     w.request.threads = (study_numbers){1, (int64_t[]){2}};
     ASSERT_FAILS(take(&w, &err), BE_USAGE, "--threads: expected the CPU among the devices");

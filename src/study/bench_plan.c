@@ -195,9 +195,25 @@ static void device_reasons(const bench_plan *plan, const char *device, char *out
     }
 }
 
-/* Every device that was named must be some engine's. */
-static be_status check_devices(const bench_plan *plan, const study_names *names, be_error *err)
+/* What the engines that train a user's own model have: " (torch 2.15.0: cpu)". */
+static void device_lists(const bench_plan *plan, char *out, size_t size)
 {
+    text_buffer b = text_begin(out, size);
+    size_t i;
+    json_t *device;
+    for (int e = 0; e < ENGINE_COUNT; e++) {
+        if (!plan->hello[e]) continue;
+        text_add(&b, " (%s %s:", engine_names[e], report_string(plan->hello[e], hello, version));
+        json_array_foreach(report_member(plan->hello[e], hello, devices), i, device)
+            text_add(&b, " %s", report_string(device, device, id));
+        text_add(&b, ")");
+    }
+}
+
+/* Every device that was named must be some engine's. */
+static be_status check_devices(const bench_plan *plan, const study_request *request, be_error *err)
+{
+    const study_names *names = &request->devices;
     char reasons[700];
     for (int w = 0; w < names->count; w++) {
         bool is_known = strcmp(names->name[w], "all") == 0;
@@ -205,6 +221,13 @@ static be_status check_devices(const bench_plan *plan, const study_names *names,
             is_known |= backend_is_named(plan->contenders[c].device, names->name[w]);
         if (is_known) continue;
         device_reasons(plan, names->name[w], reasons, sizeof reasons);
+        if (!*reasons && study_is_own(request)) {
+            device_lists(plan, reasons, sizeof reasons);
+            FAIL(err, BE_UNAVAILABLE,
+                 "device %s: no engine that can train %s has it%s; 'breakeven devices' lists what "
+                 "each one has",
+                 names->name[w], request->workloads[0]->name, reasons);
+        }
         FAIL(err, BE_UNAVAILABLE,
              "device %s: no engine has it here%s; 'breakeven devices' lists those that are",
              names->name[w], reasons);
@@ -265,7 +288,7 @@ be_status bench_plan_take(bench_plan *plan, const study_request *request, const 
     TRY(take_answers(plan, request, watch, questions, err));
     for (int e = 0; e < ENGINE_COUNT; e++)
         if (plan->hello[e]) TRY(add_engine(plan, request, e, err));
-    TRY(check_devices(plan, &request->devices, err));
+    TRY(check_devices(plan, request, err));
     if (!plan->contender_count)
         FAIL(err, BE_UNAVAILABLE, "there is nothing to measure: no engine has such a device here");
     TRY(check_processor(plan, request, err));
