@@ -51,6 +51,9 @@ class Session(Loop, runner_job.Job):
         self.device, self.form = device, form
         if self.workers > 1:
             self._check_workers()
+        refused = torch_operations.refusal(self.workload, form, device)
+        if refused is not None:
+            raise Failure("UNAVAILABLE", *refused)
         libraries.set_precision(device, self.precision)
         self._place_data(request)
         self.normalization = {

@@ -1,6 +1,7 @@
 """The forms of PyTorch beside what it does by itself ("eager"): "compile", the model with its loss
-compiled as one by torch.compile; "graph", the whole compiled step captured as a CUDA graph; and
-"channels-last", eager with the channels of pictures and of their weights innermost in memory.
+compiled as one by torch.compile; "graph", the whole compiled step captured as a CUDA graph;
+"channels-last", eager with the channels of pictures and of their weights innermost in memory; and
+"pageable", eager with host memory that is not pinned, for the operations that copy from or to it.
 
 Owns which form is possible where, what is compiled, and what is captured; knows no model.
 """
@@ -27,7 +28,7 @@ def name_of(form):
 def words(form):
     """What the form adds to the libraries that a step runs on."""
     return {None: "", "compile": ", torch.compile", "graph": ", torch.compile, CUDA graph",
-            "channels-last": ", channels last"}[form]
+            "channels-last": ", channels last", "pageable": ", pageable memory"}[form]
 
 
 def _missing_compiler(device):

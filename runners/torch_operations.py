@@ -152,6 +152,54 @@ class Copy(OfOne):
     operate = staticmethod(torch.clone)
 
 
+class Link(nn.Module):
+    """A copy of `a` between the memory of the host and that of the device: forward alone.  Pinned
+    memory is copied from and to without a wait; from and to pageable memory PyTorch copies by way
+    of pinned memory of its own, or waits."""
+
+    def __init__(self, batch, size, pinned):
+        super().__init__()
+        self.pinned = pinned
+        self.shape = (batch * size, size)
+        self.register_buffer("place", torch.empty(0), persistent=False)  # is where the model is
+
+    def on_host(self):
+        return torch.empty(self.shape, pin_memory=self.pinned)
+
+    def loss(self, result):
+        if self.pinned:  # the host has not waited for its copy
+            torch.cuda.synchronize(self.place.device)
+        return result[0, 0].clone()
+
+
+class Upload(Link):
+    def __init__(self, batch, size, pinned):
+        super().__init__(batch, size, pinned)
+        self.register_buffer("a", self.on_host())
+
+    def _apply(self, fn, *args, **kwargs):
+        """Elsewhere goes the model but for what lies with the host."""
+        a = self._buffers.pop("a")
+        super()._apply(fn, *args, **kwargs)
+        self._buffers["a"] = a
+        return self
+
+    def forward(self):
+        return self.a.to(self.place.device, non_blocking=True)
+
+
+class Download(Link):
+    def __init__(self, batch, size, pinned):
+        super().__init__(batch, size, pinned)
+        self.a = nn.Parameter(torch.empty(self.shape))
+        self.result = self.on_host() if pinned else None
+
+    def forward(self):
+        if self.pinned:
+            return self.result.copy_(self.a.detach(), non_blocking=True)
+        return self.a.to("cpu")
+
+
 class Resize(Operation):
     def __init__(self, batch, size, channels, to, times):
         self.pixels = [size if i % 2 else to for i in range(times)]
@@ -203,6 +251,23 @@ class Launch(OfOne):
         super().__init__(batch, 1, times)
 
 
+LINKS = ("op:upload", "op:download")
+
+
+def refusal(workload, form, device):
+    """What makes the operation impossible, in the form and on the device: (what is expected, found,
+    and to do), or None."""
+    if form == "pageable" and workload not in LINKS:
+        return f"{' or '.join(LINKS)} for torch-pageable", workload, "use --engine torch"
+    if workload in LINKS and device.type != "cuda":
+        return (f"a device with memory of its own for {workload}", str(device),
+                "name a CUDA device, or measure op:copy")
+    if workload in LINKS and form not in (None, "pageable"):
+        return f"torch or torch-pageable for {workload}", f"torch-{form}", "use one of these"
+    return None
+
+
 OPERATIONS = {"op:matmul": Matmul, "op:bmm": Bmm, "op:attention": Attention, "op:conv2d": Conv2d,
               "op:add": Add, "op:gelu": Gelu, "op:softmax": Softmax, "op:copy": Copy,
+              "op:upload": Upload, "op:download": Download,
               "op:resize": Resize, "op:augment": Augment, "op:launch": Launch}

@@ -131,6 +131,7 @@ def new_model(job):
     dimensions = dict(job.dimensions)
     if job.workload in torch_operations.OPERATIONS:
         dimensions["batch"] = job.batch  # their operands are of it
+        dimensions["pinned"] = job.form != "pageable"
     return model(**{name: value for name, value in dimensions.items() if name in wanted})
 
 

@@ -89,6 +89,8 @@ WORKLOADS = {
     "op:gelu": _operation(size=4096),
     "op:softmax": _operation(size=4096),
     "op:copy": _operation(size=4096),
+    "op:upload": Workload({"size": 4096}, _nothing, ()),
+    "op:download": Workload({"size": 4096}, _nothing, ()),
     "op:resize": _operation(size=96, channels=3, to=64),
     "op:augment": _operation(size=32),
     "op:launch": _operation(times=100),

@@ -420,13 +420,14 @@ static void host_feed_free(gpu_driver *driver, gpu_feed *feed)
     free(feed);
 }
 
-static be_status host_feed_new(gpu_driver *driver, size_t bytes, gpu_feed **out, be_error *err)
+static be_status host_feed_new(gpu_driver *driver, size_t bytes, int slots, gpu_feed **out,
+                               be_error *err)
 {
     (void)driver;
     (void)err;
     *out = calloc(1, sizeof **out);
     if (!*out) abort();
-    for (int i = 0; i < GPU_FEED_SLOTS; i++) (*out)->slots[i] = calloc(1, bytes);
+    for (int i = 0; i < slots; i++) (*out)->slots[i] = calloc(1, bytes);
     return BE_OK;
 }
 

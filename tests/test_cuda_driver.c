@@ -367,7 +367,7 @@ static void feeds(void **state)
     ASSERT_OK(d->vtable->function(d, module, "add", &f, &err));
     ASSERT_OK(d->vtable->alloc(d, sizeof rows + GPU_FEED_SLOTS * N * sizeof(float), "data", &buffer,
                                &err));
-    ASSERT_OK(d->vtable->feed_new(d, N * sizeof(float), &feed, &err));
+    ASSERT_OK(d->vtable->feed_new(d, N * sizeof(float), GPU_FEED_SLOTS, &feed, &err));
     ASSERT_OK(use_feed(d, f, buffer, feed, &err));
     assert_int_equal(d->fed_bytes, FEEDS * N * sizeof(float));
     ASSERT_OK(d->vtable->download(d, buffer, GPU_FEED_SLOTS * N * sizeof(float), rows, sizeof rows,
@@ -476,7 +476,7 @@ static be_status use_opened(gpu_driver *d, used *u, be_error *err)
     int count = fill_sequence(f, twice, u->buffer, list);
     TRY(d->vtable->step(d, list, count, &u->sequence, err));
     TRY(d->vtable->alloc(d, (FEEDS + GPU_FEED_SLOTS) * N * sizeof(float), "ring", &u->ring, err));
-    TRY(d->vtable->feed_new(d, N * sizeof(float), &u->feed, err));
+    TRY(d->vtable->feed_new(d, N * sizeof(float), GPU_FEED_SLOTS, &u->feed, err));
     TRY(use_feed(d, f, u->ring, u->feed, err));
     assert_null(d->vtable->order(d, u->sequence));
     TRY(d->vtable->replay(d, u->sequence, 20 + 16 * 16, err)); /* until the fastest form is known */

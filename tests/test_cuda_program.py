@@ -74,6 +74,14 @@ class CudaTest(unittest.TestCase):
             "energy_sensor": "NVML total energy", "throttle": "power cap"})
         self.assertIn("energy_sensor", records["cpu"]["sensors"])
 
+    def test_between_host_and_device(self):
+        """Copies captured into the graph of a step, which comes to the same bits each time."""
+        for name in "op:upload", "op:download":
+            status, output, errors = self.run_program("parity", name, "--engine", "native",
+                                                      "--device", "cuda:0", "--format", "jsonl")
+            self.assertEqual(status, 0, errors)
+            self.assertEqual({json.loads(line)["error"] for line in output.splitlines()}, {0})
+
     def test_the_folder_of_libraries_as_an_option(self):
         for folder, usable in ((FAKES, True), (self.folder, False)):
             status, output, errors = self.run_program(

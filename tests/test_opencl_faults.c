@@ -94,7 +94,7 @@ static be_status feed_shortly(void *context, be_error *err)
     TRY(be_device_open("opencl:0", NULL, &device, err));
     gpu_driver *d = ((gpu_device *)device)->driver;
     be_status status = d->vtable->alloc(d, FEED_BYTES, "a ring", &buffer, err);
-    if (status == BE_OK) status = d->vtable->feed_new(d, FEED_BYTES, &feed, err);
+    if (status == BE_OK) status = d->vtable->feed_new(d, FEED_BYTES, GPU_FEED_SLOTS, &feed, err);
     if (status == BE_OK) status = feed_to(d, feed, buffer, err);
     if (feed) d->vtable->feed_free(d, feed);
     if (buffer) d->vtable->free(d, buffer);

@@ -7,6 +7,7 @@ from cli_support import FolderTest, has_torch
 
 OPERATIONS = ("op:matmul", "op:bmm", "op:attention", "op:conv2d", "op:add", "op:gelu",
               "op:softmax", "op:copy", "op:resize", "op:augment", "op:launch")
+LINKS = ("op:upload", "op:download")  # which the processor has none of
 NATIVE = ["--engine", "native", "--threads", "1", "--max-time", "0.3", "--no-store"]
 # They meet at matrices of 40 rows.
 CROSSING = {"cpu": {"size": 2e-4}, "cuda:0": {"step": 8e-3}}
@@ -90,13 +91,48 @@ class Operations(ParityTest):
                 "--size", "16", "--max-time", "0.3", "--no-store", "--format", "json")):
             self.assertEqual((record["status"], record["device"]), ("OK", "opencl:0"))
 
+    def test_between_host_and_device(self):
+        """On PoCL, whose buffers are apart from the host's memory; forward alone, with or without
+        being asked; refused where there is no link."""
+        more = ["--size", "32", "--engine", "native", "--max-time", "0.3", "--no-store"]
+        for name in LINKS:
+            rows = [json.loads(line) for line in self.good(
+                "parity", name, "--engine", "native", "--device", "opencl:0",
+                "--format", "jsonl").splitlines()]
+            weights = "buffers" if name == "op:upload" else "weights"
+            self.assertEqual({row["quantity"]: (row["good"], row["error"]) for row in rows},
+                             {quantity: (True, 0) for quantity in (weights, "output", "loss",
+                                                                   "losses")})
+            for infer in [], ["--infer"]:
+                record, = json.loads(self.good("bench", name, "--device", "opencl:0", *more, *infer,
+                                               "--batch", "3", "--format", "json"))
+                self.assertEqual((record["status"], record["mode"]), ("OK", "infer"))
+                # And one number of the result, which is logged.
+                self.assertTrue(0 <= record["bytes_per_step"] - 3 * 32 * 32 * 4 < 64, record)
+                self.assertEqual(record["parity"]["error"], 0)
+            self.assertIn(name[3:], self.good("explain", name, "--device", "opencl:0", *more))
+            self.bad(3, "bench", name, *more, says=[
+                f"{name}: expected a device with memory of its own, found cpu, whose memory is the "
+                "host's; name a GPU (--device cuda:0), or measure op:copy"])
+        self.bad(2, "bench", "op:upload", "--times", "2", *more, says=["op:upload has no times"])
+
+    @unittest.skipUnless(has_torch(), "no PyTorch here")
+    def test_pytorch_has_a_link_on_cuda_alone(self):
+        for engine, name, text in (
+                ("torch", "op:upload", "expected a device with memory of its own for op:upload, "
+                 "found cpu: name a CUDA device, or measure op:copy"),
+                ("torch-pageable", "op:copy", "expected op:upload or op:download for "
+                 "torch-pageable, found op:copy: use --engine torch")):
+            self.bad(3, "bench", name, "--engine", engine, "--size", "32", "--max-time", "0.3",
+                     "--no-store", says=[text])
+
     def test_explained_and_listed(self):
         sheet = self.good("explain", "op:matmul", "--infer", "--size", "32", "--engine", "native",
                           "--threads", "1", "--max-time", "0.3", "--no-store")
         self.assertIn("matmul", sheet)
         listed = json.loads(self.good("workloads", "--format", "json"))
         self.assertEqual([r["workload"] for r in listed if r["workload"].startswith("op:")],
-                         list(OPERATIONS))
+                         [*OPERATIONS[:8], *LINKS, *OPERATIONS[8:]])
         self.assertIn("op:conv2d", self.good("completion", "bash"))
 
     def test_refusals(self):

@@ -150,6 +150,13 @@ be_value be_mean_tokens(be_graph *g, be_value x, be_value lengths);
 /* x in memory of its own: what moving it costs. */
 be_value be_clone(be_graph *g, be_value x);
 
+/* Copies between the memory of the host and that of a device that has its own; elsewhere both are
+ * be_clone.  What is uploaded is a buffer, which then lies with the host, or what was downloaded:
+ * `count` 0: all of it; else its first elements, [count].  Of what was downloaded nothing but
+ * be_upload reads.  No gradient flows through either. */
+be_value be_upload(be_graph *g, be_value x, int64_t count);
+be_value be_download(be_graph *g, be_value x);
+
 /* Pictures x [N, C, H, W] at another size, bilinear, without antialiasing, as PyTorch's
  * interpolate. */
 be_value be_resize(be_graph *g, be_value x, int64_t height, int64_t width);

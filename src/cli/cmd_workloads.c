@@ -30,7 +30,7 @@ static be_status add_workload(const workload *w, be_device *device, int batch, j
     };
     be_plan_facts train = {0}, infer = {0};
     if (!batch) batch = w->batch;
-    TRY(plan_facts(w, device, batch, BE_TRAIN, &train, err));
+    TRY(plan_facts(w, device, batch, w->link ? BE_INFER : BE_TRAIN, &train, err));
     TRY(plan_facts(w, device, batch, BE_INFER, &infer, err));
     json_t *record = json_pack(
         "{s:i, s:s, s:s, s:s, s:I, s:i, s:i, s:s, s:f, s:f, s:f, s:i, s:i, s:I, s:I}", "schema", 1,

@@ -134,7 +134,8 @@
       "once without it, and also as a second way to it, through OpenCL, with all; runs: only "   \
       "those of a device")                                                                       \
     X(ENGINE, "engine", 'e', "ENGINE,...", CHOICES, 0, 0,                                        \
-      "native torch torch-compile torch-graph torch-channels-last tensorflow tensorflow-xla "    \
+      "native torch torch-compile torch-graph torch-channels-last torch-pageable tensorflow "    \
+      "tensorflow-xla "                                                                          \
       "mlx all",                                                                                 \
       ON_MEASURE | ON(parity) | ON(runs),                                                        \
       "engines to use; without it, native and every other that is installed, as each computes "  \

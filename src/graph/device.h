@@ -107,6 +107,7 @@ struct be_device {
     const char *id, *name;
     int threads;
     int late_nodes; /* for memory_plan */
+    bool is_apart;  /* its memory is not that of the host */
 };
 
 /* Put a plain tensor of any element type into another layout and back; channels that do not exist

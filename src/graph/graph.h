@@ -43,6 +43,7 @@ typedef struct graph_value {
     size_t alias_bytes; /* … from this byte on */
     int producer;       /* node, or −1 */
     bool keep;          /* must stay readable after a step */
+    bool on_host;       /* lies in memory of the host, apart from the device's (pass_host) */
     bool no_decay;      /* a parameter on which the optimizer's weight decay does not act */
     be_value behind;    /* of a parameter: 1 + the one that it lies behind; 0: behind any */
 } graph_value;

@@ -256,7 +256,11 @@ be_status memory_plan(be_graph *g, int late_nodes, memory_map *out, be_error *er
     place_in_place(g, out, &data);
     for (size_t i = 0; i < count; i++) {
         if (g->values[i].alias_of != BE_NONE) continue;
-        if (g->values[i].kind == VALUE_INPUT) {
+        if (g->values[i].on_host) {
+            places[i].region = REGION_HOST;
+            places[i].offset = out->host_bytes;
+            out->host_bytes += align_up(places[i].bytes);
+        } else if (g->values[i].kind == VALUE_INPUT) {
             places[i].region = REGION_INPUT;
         } else if (g->values[i].kind == VALUE_STATE) {
             places[i].region = REGION_PERSISTENT;

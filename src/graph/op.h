@@ -92,6 +92,9 @@ typedef struct be_op {
     unsigned late;
     /* Bit o: output o is for the backward op alone, and no gradient flows back through it. */
     unsigned auxiliary;
+    /* Bit i: input i lies in the memory of the host where the device has its own; bit o: so does
+     * output o. */
+    unsigned host_in, host_out;
     bool makes_loss; /* its gradient function knows that dy of a root is 1, and gets no dy there */
     /* 1 + the input in whose memory output 0 may lie, the same bytes under another shape; 0: none.
      */

@@ -148,6 +148,44 @@ static be_status check_buffers(const be_graph *g, be_mode mode, be_error *err)
     return BE_OK;
 }
 
+/* Only what an op says lies with the host, and only those read it that expect it there. */
+static be_status check_host(const be_graph *g, const graph_node *node, be_value value,
+                            bool expected, be_error *err)
+{
+    size_t offset;
+    const graph_value *root = &g->values[graph_root(g, value, &offset)];
+    if (root->on_host == expected) return BE_OK;
+    FAIL(err, BE_USAGE,
+         "op %s: expected \"%s\" in the memory of the %s, found it in that of the %s; copy it by "
+         "be_upload or be_download",
+         node->op->name, root->name, expected ? "host" : "device", expected ? "device" : "host");
+}
+
+/* What lies with the host: buffers that are uploaded, and what is downloaded. */
+static void mark_host(be_graph *g, const graph_node *node)
+{
+    for (int o = 0; o < OP_MAX_OUT; o++)
+        if (node->op->host_out >> o & 1) g->values[node->out[o]].on_host = true;
+    for (int i = 0; i < OP_MAX_IN; i++)
+        if (node->op->host_in >> i & 1 && g->values[node->in[i]].kind == VALUE_BUFFER)
+            g->values[node->in[i]].on_host = true;
+}
+
+be_status pass_host(be_graph *g, be_error *err)
+{
+    for (size_t n = 0; n < g->node_count; n++) mark_host(g, &g->nodes[n]);
+    for (size_t n = 0; n < g->node_count; n++) {
+        const graph_node *node = &g->nodes[n];
+        for (int i = 0; i < OP_MAX_IN; i++)
+            if (node->in[i] != BE_NONE)
+                TRY(check_host(g, node, node->in[i], node->op->host_in >> i & 1, err));
+        for (int o = 0; o < OP_MAX_OUT; o++)
+            if (node->out[o] != BE_NONE)
+                TRY(check_host(g, node, node->out[o], node->op->host_out >> o & 1, err));
+    }
+    return BE_OK;
+}
+
 /* The parameter that is to lie behind this one, or BE_NONE. */
 static be_value parameter_behind(const be_graph *g, be_value value)
 {
@@ -162,7 +200,8 @@ static int64_t place_weights(be_graph *g, value_kind kind, bool no_decay, int64_
 {
     for (size_t i = 0; i < g->value_count; i++) {
         const graph_value *first = &g->values[i];
-        if (first->kind != kind || first->no_decay != no_decay || first->behind) continue;
+        if (first->kind != kind || first->no_decay != no_decay || first->behind || first->on_host)
+            continue;
         for (be_value v = (be_value)i; v != BE_NONE; v = parameter_behind(g, v)) {
             graph_value *value = &g->values[v];
             value->alias_bytes = (size_t)at * sizeof(float);
@@ -193,7 +232,7 @@ be_status pass_parameters(be_graph *g, be_error *err)
     for (size_t i = 0; i < count; i++) {
         graph_value *value = &g->values[i];
         if (value->kind == VALUE_PARAMETER) value->alias_of = lowered->parameters;
-        if (value->kind == VALUE_BUFFER) value->alias_of = lowered->weights;
+        if (value->kind == VALUE_BUFFER && !value->on_host) value->alias_of = lowered->weights;
         if (value->kind != VALUE_JOINED) continue;
         value->alias_bytes = g->values[value->alias_of].alias_bytes;
         value->alias_of = lowered->parameters;
@@ -355,6 +394,7 @@ static be_status lower_into(be_graph *g, const be_plan_options *options, const l
     TRY(check_buffers(g, options->mode, err));
     if (!options->no_fusion) TRY(pass_fusion(g, target, err));
     TRY(pass_join(g, target->has && !options->no_fusion, err));
+    if (target->is_apart) TRY(pass_host(g, err));
     TRY(pass_parameters(g, err));
     if (options->mode == BE_TRAIN) TRY(pass_gradient(g, options, err));
     TRY(pass_precision(g, options->precision, target, err));

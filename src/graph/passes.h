@@ -18,6 +18,7 @@ typedef struct lower_target {
     void (*layouts)(const void *device, const be_graph *g, const graph_node *node,
                     value_layout in[OP_MAX_IN], value_layout out[OP_MAX_OUT]);
     const be_op *reorder; /* the op that changes a layout; needed with `layouts` */
+    bool is_apart;        /* its memory is not that of the host */
     /* With BE_PRECISION_BF16: may this node read and write bf16, as far as its op knows both types
      * (be_op.narrow_in, narrow_out)?  NULL: none may. */
     bool (*mixes)(const void *device, const be_graph *g, const graph_node *node);
@@ -35,6 +36,7 @@ be_status graph_lower(const be_graph *g, const be_plan_options *options, const l
 be_status pass_inference(be_graph *g, be_error *err);
 be_status pass_fusion(be_graph *g, const lower_target *target, be_error *err);
 be_status pass_join(be_graph *g, bool fuses, be_error *err); /* else: places alone */
+be_status pass_host(be_graph *g, be_error *err); /* where the device's memory is not the host's */
 be_status pass_parameters(be_graph *g, be_error *err);
 be_status pass_gradient(be_graph *g, const be_plan_options *options, be_error *err);
 be_status pass_precision(be_graph *g, be_precision precision, const lower_target *target,
@@ -57,7 +59,8 @@ typedef enum memory_region {
     REGION_NONE,
     REGION_INPUT,
     REGION_PERSISTENT,
-    REGION_ACTIVATION
+    REGION_ACTIVATION,
+    REGION_HOST /* in memory of the host; kept as what persists is */
 } memory_region;
 
 typedef struct memory_place {
@@ -68,7 +71,7 @@ typedef struct memory_place {
 
 typedef struct memory_map {
     memory_place *places; /* one per value */
-    size_t persistent_bytes, activation_bytes, activation_sum_bytes;
+    size_t persistent_bytes, activation_bytes, activation_sum_bytes, host_bytes;
 } memory_map;
 
 /* Lay out all values; those that may overwrite others lie in them (alias_of) afterwards.  `places`

@@ -48,7 +48,9 @@ be_status be_plan_write(be_plan *plan, be_value value, const void *data, size_t 
 {
     TRY(plan_check(plan, value, bytes, err));
     memory_region region = plan->map.places[value].region;
-    if (region != REGION_INPUT && region != REGION_PERSISTENT)
+    bool is_kept = region == REGION_INPUT || region == REGION_PERSISTENT ||
+                   (region == REGION_HOST && plan->graph->values[value].kind == VALUE_BUFFER);
+    if (!is_kept)
         FAIL(err, BE_USAGE,
              "value %d \"%s\" is made anew in each step; only inputs, parameters and states can be "
              "written",
@@ -428,6 +430,11 @@ static be_status share_check(const be_plan *plan, const be_plan *share, be_error
     if (!same_weights(share->buffers, share->buffer_count, plan->buffers, plan->buffer_count))
         FAIL(err, BE_USAGE,
              "share: expected a plan of the same network on the same device, found other buffers");
+    if (plan->map.host_bytes)
+        FAIL(err, BE_USAGE,
+             "share: expected a plan without buffers in the memory of the host, found %zu bytes "
+             "there; give it weights of its own",
+             plan->map.host_bytes);
     for (int i = 0; i < plan->parameter_count; i++)
         if (share->graph->values[share->parameters[i].value].alias_bytes !=
             plan->graph->values[plan->parameters[i].value].alias_bytes)
@@ -460,6 +467,7 @@ static be_status plan_prepare(be_plan *plan, const be_graph *g, const be_plan_op
                            .has_of = &question,
                            .layouts = device->reorder ? device->vtable->layouts : NULL,
                            .reorder = device->reorder,
+                           .is_apart = device->is_apart,
                            .mixes = device->vtable->mixes,
                            .rounds = device->vtable->rounds};
     TRY(graph_lower(g, options, &target, &plan->graph, err));
@@ -477,7 +485,7 @@ static be_status plan_prepare(be_plan *plan, const be_graph *g, const be_plan_op
     if (plan->graph->lowered.rates != BE_NONE)
         TRY(write_rates(plan, plan->graph->recipe.learning_rate, err));
     bool draws = !options->share && !options->leave_weights;
-    if (draws && plan->graph->lowered.weights != BE_NONE) TRY(plan_draw(plan, err));
+    if (draws && plan->parameter_count + plan->buffer_count) TRY(plan_draw(plan, err));
     return BE_OK;
 }
 

@@ -235,6 +235,15 @@ static be_status make_plan(native_session *s, be_error *err)
     return weights_load_file(s->plan, s->weights_path, WEIGHTS_WHOLE, NULL, err);
 }
 
+static be_status check_link(const native_session *s, be_error *err)
+{
+    if (!s->workload->link || s->device->is_apart) return BE_OK;
+    FAIL(err, BE_UNAVAILABLE,
+         "%s: expected a device with memory of its own, found %s, whose memory is the host's; name "
+         "a GPU (--device cuda:0), or measure op:copy",
+         s->workload->name, s->device->id);
+}
+
 static be_status prepare(native_session *s, const protocol_job *job,
                          const be_device_options *device, be_error *err)
 {
@@ -250,6 +259,7 @@ static be_status prepare(native_session *s, const protocol_job *job,
     TRY(precision_find(job->precision, &s->precision, err));
     if (s->train) TRY(take_optimizer(&job->optimizer, &s->optimizer, err));
     TRY(be_device_open(job->device, &with_threads, &s->device, err));
+    TRY(check_link(s, err));
     TRY(open_data(s, job, err));
     TRY(workload_model_new(s->workload, &s->options, &s->model, err));
     s->weights_path = job->weights;

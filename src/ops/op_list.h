@@ -78,6 +78,8 @@
     X(augment, 1, 0, 1, 0, 0)                      \
     X(augment_backward, 1, 0, 1, 0, 0)             \
     X(clone, 1, 0, 1, 0, 0)                        \
+    X(upload, 1, 0, 1, 0, 0)                       \
+    X(download, 1, 0, 1, 0, 0)                     \
     X(view, 1, 0, 1, 0, 0)                         \
     X(reorder, 1, 0, 1, 0, 0)
 

@@ -230,10 +230,11 @@ static void print_group_head(const json_t *record, FILE *out)
     char variant[WORKLOAD_TEXT], line[300], size[REPORT_TEXT_BYTES + 20] = "", turns[32] = "";
     double accumulate = report_real(record, bench, accumulate);
     const char *name = contender_model(record);
-    double params = report_real(record, bench, params); /* NAN: the first contender failed */
+    double params = report_real(record, bench, params); /* NAN: the first contender failed;
+                                                          0: op:upload has a buffer alone */
     double work = report_real(record, bench, flops_per_step);
     tell_variant(record, variant);
-    if (!isnan(params))
+    if (params > 0)
         snprintf(size, sizeof size, "%s %s, ", report_count(params, text),
                  report_is_operation(name) ? "numbers" : "parameters");
     if (accumulate > 1) snprintf(turns, sizeof turns, " in %.0f turns", accumulate);

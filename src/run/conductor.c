@@ -101,6 +101,15 @@ static be_status conductor_report_new(const conductor_contender *contenders, int
     return BE_OK;
 }
 
+bool conductor_report_is_over(const conductor_report *report)
+{
+    for (int i = 0; report && i < report->count; i++) {
+        const conductor_result *result = &report->results[i];
+        if (result->stop == STOP_REFUSED && result->proof.of_peak > PROOF_OVER_LIMIT) return true;
+    }
+    return false;
+}
+
 void conductor_report_free(conductor_report *report)
 {
     if (!report) return;

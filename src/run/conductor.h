@@ -204,6 +204,10 @@ BE_CHECKED be_status conductor_compare(const conductor_report *report, int a, in
                                        stats_interval *ratio, stats_verdict *verdict,
                                        be_error *err);
 
+/* Was a contender refused for what the limits say?  A machine that was busy when they were measured
+ * has too low ones. */
+bool conductor_report_is_over(const conductor_report *report);
+
 void conductor_report_free(conductor_report *report);
 
 #endif

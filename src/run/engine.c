@@ -286,7 +286,7 @@ be_status engine_find(engine *out, const char *name, const engine_options *optio
     if (!out->name)
         FAIL(err, BE_USAGE,
              "engine \"%s\": expected one of native, torch, torch-compile, "
-             "torch-graph, torch-channels-last, tensorflow, tensorflow-xla, mlx",
+             "torch-graph, torch-channels-last, torch-pageable, tensorflow, tensorflow-xla, mlx",
              name);
     be_status status = strcmp(name, "native") == 0 ? find_native(out, options, err)
                                                    : find_script_engine(out, options, err);

@@ -23,6 +23,7 @@
     X("torch-compile", "torch.compile", "torch", "compile")            \
     X("torch-graph", "PyTorch graph", "torch", "graph")                \
     X("torch-channels-last", "PyTorch NHWC", "torch", "channels-last") \
+    X("torch-pageable", "PyTorch pageable", "torch", "pageable")       \
     X("tensorflow-xla", "TF XLA", "tensorflow", "xla")
 
 #define X(name, title, family, form) +1

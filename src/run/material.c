@@ -187,7 +187,7 @@ protocol_job material_job(const material *m, const material_options *options)
     protocol_job job = {.workload = w->name,
                         .model = w->file,
                         .precision = "fp32",
-                        .mode = "train",
+                        .mode = w->link ? "infer" : "train",
                         .data = w->file ? NULL : m->data,
                         .weights = m->weights,
                         .seed = options->seed,

@@ -12,6 +12,7 @@
 #include "graph/graph.h"
 #include "graph/precision.h"
 #include "machine/environment.h"
+#include "measure/predict.h"
 #include "report/bench.h"
 #include "run/gate_own.h"
 #include "run/machine.h"
@@ -239,6 +240,7 @@ be_status measurement_begin(measurement *m, const workload *w, be_error *err)
     end_workload(m);
     TRY(workload_vary(w, &m->variant, &m->varied, &m->workload, err));
     if (w->file) return begin_own(m, m->workload, err);
+    m->plan.infer = m->request->infer || m->workload->link;
     TRY(study_open_data(m->watch, &m->request->data, m->workload, SPLIT_TRAIN, &m->set, err));
     m->material_options = (material_options){.workload = m->workload,
                                              .set = &m->set->table,
@@ -453,6 +455,15 @@ static be_status find_limits(measurement *m, const protocol_job *job, bool refre
     return status;
 }
 
+/* What stays in a cache moves faster than memory does; what passes between host and device, as fast
+ * as one copy of its size. */
+static double limit_of_bytes(const measurement *m, const limits *peaks, double bytes)
+{
+    workload_link link = m->workload->link;
+    if (!link) return fmax(peaks->memory_bytes_per_s, peaks->cache_bytes_per_s);
+    return bytes / predict_transfer(peaks, bytes, link == WORKLOAD_DOWN);
+}
+
 static be_status set_limits(measurement *m, conductor_contender *contenders, int count,
                             bool refresh, be_error *err)
 {
@@ -462,21 +473,9 @@ static be_status set_limits(measurement *m, conductor_contender *contenders, int
         if (contenders[i].computes_nothing) continue;
         TRY(find_limits(m, &contenders[i].job, refresh, until_s, &peaks, err));
         contenders[i].limit_flops_per_s = *limits_peak(peaks, contenders[i].job.precision);
-        /* What stays in a cache moves faster than memory does. */
-        contenders[i].limit_bytes_per_s = fmax(peaks->memory_bytes_per_s, peaks->cache_bytes_per_s);
+        contenders[i].limit_bytes_per_s = limit_of_bytes(m, peaks, contenders[i].bytes_per_step);
     }
     return BE_OK;
-}
-
-/* Was a contender refused for what the limits say?  A machine that was busy when they were measured
- * has too low ones. */
-static bool is_over_limit(const conductor_report *report)
-{
-    for (int i = 0; report && i < report->count; i++) {
-        const conductor_result *result = &report->results[i];
-        if (result->stop == STOP_REFUSED && result->proof.of_peak > PROOF_OVER_LIMIT) return true;
-    }
-    return false;
 }
 
 /* ---------------------------------------------------------------- a point */
@@ -527,7 +526,7 @@ static be_status conduct(measurement *m, const measurement_watch *watch,
     options.budget_from_ns = m->began_ns;
     TRY(set_limits(m, contenders, count, false, err));
     be_status status = conductor_run(contenders, count, &options, out, err);
-    if (status != BE_OK || !is_over_limit(*out)) return status;
+    if (status != BE_OK || !conductor_report_is_over(*out)) return status;
     study_note(m->watch,
                "a result lies above a limit that was measured before: the limits are measured "
                "again, and then the contenders");

@@ -4,7 +4,8 @@
  * Every operand is a parameter, drawn from the seed and kept in the file of weights, so that all
  * engines compute on the same numbers and nothing is gathered in a step.  Each repetition works on
  * the result of the one before: none can be left out, and no two run at once.  Training sends a
- * drawn gradient back through them and changes nothing; inference is the forward pass. */
+ * drawn gradient back through them and changes nothing; inference is the forward pass, and all
+ * that there is of a copy between host and device, of which a step has one. */
 #include <inttypes.h>
 #include <math.h>
 
@@ -75,9 +76,10 @@ void operation_build(be_graph *g, const workload *w, const workload_variant *v, 
     be_value y = w->operate(g, v, batch);
     be_shape shape = be_value_shape(g, y), flat = {BE_F32, 1, {1}};
     for (int d = 0; d < shape.rank; d++) flat.dim[0] *= shape.dim[d];
-    be_value dy = operand(g, VALUE_BUFFER, "upstream", shape, 1);
-    be_graph_seed(g, y, dy);
-    *out = (workload_outputs){.loss = be_slice(g, be_view(g, y, flat), 0, 1),
+    if (!w->link) be_graph_seed(g, y, operand(g, VALUE_BUFFER, "upstream", shape, 1));
+    bool is_down = w->link == WORKLOAD_DOWN;
+    *out = (workload_outputs){.loss = is_down ? be_upload(g, y, 1)
+                                              : be_slice(g, be_view(g, y, flat), 0, 1),
                               .traced = 1,
                               .trace = {y},
                               .trace_name = {"output"}};
@@ -205,6 +207,17 @@ static be_value copy(be_graph *g, const workload_variant *v, int64_t batch)
     return y;
 }
 
+/* A buffer, because the parameters lie with the device. */
+static be_value upload(be_graph *g, const workload_variant *v, int64_t batch)
+{
+    return be_upload(g, operand(g, VALUE_BUFFER, "a", square(batch * v->size, v->size), 1), 0);
+}
+
+static be_value download(be_graph *g, const workload_variant *v, int64_t batch)
+{
+    return be_download(g, operand(g, VALUE_PARAMETER, "a", square(batch * v->size, v->size), 1));
+}
+
 static be_value pictures_of(be_graph *g, const workload_variant *v, int64_t batch)
 {
     be_shape shape = {BE_F32, 4, {batch, v->channels, v->size, v->size}};
@@ -260,6 +273,7 @@ static be_value launch(be_graph *g, const workload_variant *v, int64_t batch)
                                        __VA_ARGS__}
 
 #define GATE(...) .gate = {.batch = 2, .steps = 3, .most = {.times = 3, __VA_ARGS__}}
+#define GATE_LINK(...) .gate = {.batch = 2, .steps = 3, .most = {__VA_ARGS__}}
 
 OPERATION(matmul, "matmul", "the product of two square matrices", 1, .parameters = 2 * 512 * 512,
           .own = {.size = 512,
@@ -292,6 +306,12 @@ OPERATION(softmax, "softmax", "the softmax of each row of a square matrix", 1,
 OPERATION(copy, "copy", "a copy of a square matrix within the device's memory", 1,
           .parameters = 4096 * 4096, .own = {.size = 4096, .times = 1},
           .words[WORKLOAD_SIZE] = &matrices, GATE(.size = 128));
+OPERATION(upload, "upload", "a square matrix copied from the memory of the host to the device", 1,
+          .link = WORKLOAD_UP, .own = {.size = 4096}, .words[WORKLOAD_SIZE] = &matrices,
+          GATE_LINK(.size = 128));
+OPERATION(download, "download", "a square matrix copied from the device to the memory of the host",
+          1, .link = WORKLOAD_DOWN, .parameters = 4096 * 4096, .own = {.size = 4096},
+          .words[WORKLOAD_SIZE] = &matrices, GATE_LINK(.size = 128));
 OPERATION(resize, "resize", "pictures resized by their nearest pixels' mean (bilinear)", 1000,
           .parameters = 1000 * 3 * 96 * 96,
           .own = {.size = 96, .channels = COLOURS, .to = 64, .times = 1},

@@ -106,6 +106,14 @@ typedef struct workload_outputs {
     const char *trace_name[WORKLOAD_TRACES];
 } workload_outputs;
 
+/* Which way an operation alone moves its operand between the memories of the host and the device.
+ */
+typedef enum workload_link {
+    WORKLOAD_WITHIN, /* everything lies on the device */
+    WORKLOAD_UP,     /* to the device; the forward pass is all that there is, and … */
+    WORKLOAD_DOWN    /* … so it is to the host */
+} workload_link;
+
 typedef struct workload {
     const char *name, *summary;
     const char
@@ -134,6 +142,7 @@ typedef struct workload {
                   workload_outputs *out);
     /* Of an operation alone, in the place of `build`: adds its operands and returns its result. */
     be_value (*operate)(be_graph *g, const workload_variant *v, int64_t batch);
+    workload_link link;
     const workload_words *words[WORKLOAD_DIMENSIONS]; /* NULL: those of the list */
     workload_variant variant;                         /* all 0 in the ladder */
     bool is_gate;                                     /* made by workload_at_gate */
@@ -181,6 +190,8 @@ extern const workload *const workload_table[WORKLOAD_COUNT];
     X(op_gelu)            \
     X(op_softmax)         \
     X(op_copy)            \
+    X(op_upload)          \
+    X(op_download)        \
     X(op_resize)          \
     X(op_augment)         \
     X(op_launch)

@@ -206,6 +206,7 @@ static const gpu_driver_vtable cuda_driver_vtable = {
     .feed_claim = cuda_feed_claim,
     .feed_send = cuda_feed_send,
     .feed_release = cuda_feed_release,
+    .transfer = cuda_transfer,
     .synchronise = driver_synchronise,
     .join = cuda_join,
     .join_host = cuda_join_host,

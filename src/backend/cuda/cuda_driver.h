@@ -81,7 +81,9 @@ be_status cuda_sequence_replay(gpu_driver *driver, gpu_sequence *sequence, int64
                                be_error *err);
 const char *cuda_sequence_order(const gpu_driver *driver, const gpu_sequence *sequence);
 void cuda_sequence_release(gpu_driver *driver, gpu_sequence *sequence);
-be_status cuda_feed_new(gpu_driver *driver, size_t bytes, gpu_feed **out, be_error *err);
+be_status cuda_feed_new(gpu_driver *driver, size_t bytes, int slots, gpu_feed **out, be_error *err);
+be_status cuda_transfer(gpu_driver *driver, gpu_span device, void *host, bool to_host,
+                        be_error *err);
 void cuda_feed_end(gpu_driver *driver, gpu_feed *feed);
 be_status cuda_feed_claim(gpu_driver *driver, gpu_feed *feed, int slot, void **memory,
                           be_error *err);

@@ -14,14 +14,15 @@ struct gpu_feed {
     } slots[GPU_FEED_SLOTS];
 };
 
-static be_status feed_open(const cuda_driver *d, size_t bytes, gpu_feed *feed, be_error *err)
+static be_status feed_open(const cuda_driver *d, size_t bytes, int slots, gpu_feed *feed,
+                           be_error *err)
 {
     const cuda_functions *cu = &d->libraries->cu;
     CUDA_TRY(d->libraries, d->facts.id, cu->stream_new(&feed->stream, CUDA_STREAM_NON_BLOCKING),
              "make a stream for copies");
-    for (int i = 0; i < GPU_FEED_SLOTS; i++) {
+    for (int i = 0; i < slots; i++) {
         CUDA_TRY(d->libraries, d->facts.id, cu->host_alloc(&feed->slots[i].memory, bytes, 0),
-                 "get pinned memory for batches");
+                 "get pinned memory of the host");
         CUDA_TRY(d->libraries, d->facts.id,
                  cu->event_new(&feed->slots[i].sent, CUDA_EVENT_NO_TIMING), "make an event");
         CUDA_TRY(d->libraries, d->facts.id,
@@ -30,13 +31,13 @@ static be_status feed_open(const cuda_driver *d, size_t bytes, gpu_feed *feed, b
     return BE_OK;
 }
 
-be_status cuda_feed_new(gpu_driver *driver, size_t bytes, gpu_feed **out, be_error *err)
+be_status cuda_feed_new(gpu_driver *driver, size_t bytes, int slots, gpu_feed **out, be_error *err)
 {
     void *memory = NULL;
     *out = NULL;
     TRY(cuda_enter((const cuda_driver *)driver, err));
     TRY(memory_alloc(&memory, sizeof(gpu_feed), "a feed", err));
-    be_status status = feed_open((const cuda_driver *)driver, bytes, memory, err);
+    be_status status = feed_open((const cuda_driver *)driver, bytes, slots, memory, err);
     if (status == BE_OK)
         *out = memory;
     else
@@ -107,5 +108,19 @@ be_status cuda_feed_release(gpu_driver *driver, gpu_feed *feed, int slot, be_err
     CUDA_TRY(d->libraries, d->facts.id,
              d->libraries->cu.event_record(feed->slots[slot].used, d->stream), "mark a step");
     feed->slots[slot].was_used = true;
+    return BE_OK;
+}
+
+be_status cuda_transfer(gpu_driver *driver, gpu_span device, void *host, bool to_host,
+                        be_error *err)
+{
+    const cuda_driver *d = (const cuda_driver *)driver;
+    const cuda_functions *cu = &d->libraries->cu;
+    cuda_address address = cuda_span_address(device);
+    TRY(cuda_enter(d, err));
+    CUDA_TRY(d->libraries, d->facts.id,
+             to_host ? cu->download(host, address, device.bytes, d->stream)
+                     : cu->upload(address, host, device.bytes, d->stream),
+             to_host ? "copy to the host" : "copy to the device");
     return BE_OK;
 }

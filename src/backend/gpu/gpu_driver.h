@@ -137,9 +137,9 @@ typedef struct gpu_driver_vtable {
     const char *(*order)(const gpu_driver *, const gpu_sequence *);
     void (*sequence_free)(gpu_driver *, gpu_sequence *);
 
-    /* A feed: slots of `bytes` of host memory, pinned if the driver can, from which the device
-     * copies while it works.  Freeing waits for the copies. */
-    be_status (*feed_new)(gpu_driver *, size_t bytes, gpu_feed **out, be_error *err);
+    /* A feed: at most GPU_FEED_SLOTS slots of `bytes` of host memory, pinned if the driver can,
+     * from which the device copies while it works.  Freeing waits for the copies. */
+    be_status (*feed_new)(gpu_driver *, size_t bytes, int slots, gpu_feed **out, be_error *err);
     void (*feed_free)(gpu_driver *, gpu_feed *);
     /* Wait until the device has taken what was last sent from the slot, and give the slot's memory
      * to be filled. */
@@ -150,6 +150,10 @@ typedef struct gpu_driver_vtable {
                            be_error *err);
     /* The work handed over so far is the last that needs what was sent from the slot. */
     be_status (*feed_release)(gpu_driver *, gpu_feed *, int slot, be_error *err);
+
+    /* Copy between the device and memory that feed_claim gave, as a launch does its work: in its
+     * place in the queue, while the host goes on.  NULL where nothing is computed. */
+    be_status (*transfer)(gpu_driver *, gpu_span device, void *host, bool to_host, be_error *err);
 
     /* Wait for all work; an error of it is reported here at the latest. */
     be_status (*synchronise)(gpu_driver *, be_error *);

@@ -110,7 +110,7 @@ static be_status allocate(gpu_probe *p, be_error *err)
     TRY(vt->alloc(p->driver, p->results_bytes, "results of measuring", &p->results, err));
     TRY(vt->clear(p->driver, p->results, 0, p->results_bytes, err));
     TRY(memory_alloc(&p->host, most, "memory to copy to", err));
-    return vt->feed_new(p->driver, most, &p->feed, err);
+    return vt->feed_new(p->driver, most, 1, &p->feed, err);
 }
 
 /* The products of a library, where there is one. */

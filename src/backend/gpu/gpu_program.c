@@ -266,6 +266,10 @@ static be_status allocate_each(program *p, be_error *err)
         if (p->map->places[i].region == REGION_INPUT && !gpu_stream_has(p->stream, (be_value)i))
             TRY(vt->alloc(p->driver, p->map->places[i].bytes, p->graph->values[i].name,
                           &p->inputs[i], err));
+    if (p->map->host_bytes) {
+        TRY(vt->feed_new(p->driver, p->map->host_bytes, 1, &p->host_feed, err));
+        TRY(vt->feed_claim(p->driver, p->host_feed, 0, &p->host, err));
+    }
     return p->stream ? gpu_stream_open(p->stream, p->driver, err) : BE_OK;
 }
 
@@ -331,6 +335,7 @@ static void gpu_vt_free(program *p)
     if (p->persistent) vt->free(driver, p->persistent);
     if (p->activations) vt->free(driver, p->activations);
     if (p->scratch) vt->free(driver, p->scratch);
+    if (p->host_feed) vt->feed_free(driver, p->host_feed);
     memory_free_array(p->recorder.launches);
     memory_free(p->finite);
     arena_free(p->memory);
@@ -394,7 +399,11 @@ static be_status gpu_vt_write(program *p, be_value value, const void *data, size
                               be_error *err)
 {
     gpu_span span = gpu_run_span(p, value);
-    if (gpu_stream_has(p->stream, value))
+    void *host = NULL;
+    TRY(gpu_run_host(p, value, &host, err));
+    if (host)
+        memcpy(host, data, bytes);
+    else if (gpu_stream_has(p->stream, value))
         TRY(gpu_stream_write(p->stream, value, data, bytes, err));
     else
         TRY(p->driver->vtable->upload(p->driver, span.buffer, span.offset, data, bytes, err));
@@ -419,6 +428,12 @@ static be_status gpu_vt_read(program *p, be_value value, void *data, size_t byte
              p->graph->values[value].name);
     if (gpu_stream_has(p->stream, value)) {
         gpu_stream_read(p->stream, value, data, bytes);
+        return BE_OK;
+    }
+    void *host = NULL;
+    TRY(gpu_run_host(p, value, &host, err));
+    if (host) {
+        memcpy(data, host, bytes);
         return BE_OK;
     }
     return gpu_read_plain(p->driver, gpu_run_span(p, value), &p->graph->values[value], data, bytes,
@@ -566,6 +581,7 @@ be_status gpu_device_new(gpu_driver *driver, const char *id, be_device **out, be
                                .reorder = &be_op_reorder,
                                .id = device->id,
                                .name = driver->facts.name,
+                               .is_apart = true,
                                .late_nodes = driver->facts.overlaps ? LATE_NODES : 0};
     *out = &device->base;
     return BE_OK;

@@ -11,6 +11,8 @@ gpu_span gpu_run_span(const program *p, be_value value)
     if (place->region == REGION_INPUT) return (gpu_span){p->inputs[value], 0, place->bytes};
     if (place->region == REGION_ACTIVATION)
         return (gpu_span){p->activations, place->offset, place->bytes};
+    if (place->region == REGION_HOST)
+        return (gpu_span){(gpu_buffer)p->host, place->offset, place->bytes};
     MUST(place->region == REGION_PERSISTENT);
     if (p->share && p->graph->lowered.weights != BE_NONE) {
         const memory_place *block = &p->map->places[p->graph->lowered.weights];
@@ -21,6 +23,16 @@ gpu_span gpu_run_span(const program *p, be_value value)
         }
     }
     return (gpu_span){p->persistent, place->offset, place->bytes};
+}
+
+be_status gpu_run_host(const program *p, be_value value, void **out, be_error *err)
+{
+    const memory_place *place = &p->map->places[value];
+    *out = NULL;
+    if (place->region != REGION_HOST) return BE_OK;
+    TRY(p->driver->vtable->synchronise(p->driver, err));
+    *out = (char *)p->host + place->offset;
+    return BE_OK;
 }
 
 static be_status check_inputs(const program *p, be_error *err)
@@ -53,9 +65,14 @@ static be_status check_finite(program *p, size_t n, int64_t step, be_error *err)
         size_t at = 0;
         double y = 0;
         gpu_span span = p->calls[n].out[o];
-        TRY(p->driver->vtable->download(p->driver, span.buffer, span.offset, p->finite, span.bytes,
-                                        err));
-        if (!dtype_all_finite(dtype, p->finite, span.bytes / dtype_bytes(dtype), &at, &y))
+        void *found = NULL;
+        TRY(gpu_run_host(p, node->out[o], &found, err));
+        if (!found) {
+            found = p->finite;
+            TRY(p->driver->vtable->download(p->driver, span.buffer, span.offset, found, span.bytes,
+                                            err));
+        }
+        if (!dtype_all_finite(dtype, found, span.bytes / dtype_bytes(dtype), &at, &y))
             FAIL(err, BE_NUMERIC,
                  "step %" PRId64 ": op %s (number %zu of the plan) gave %g at element %zu of "
                  "its output %d, the first result that is not finite; try a smaller learning "

@@ -31,6 +31,8 @@ struct program {
                                * end NULL: nothing comes behind its one turn */
     gpu_stream *stream;       /* NULL: the data set lies on the device */
     gpu_buffer persistent, activations, scratch;
+    gpu_feed *host_feed;  /* has what the plan keeps in memory of the host, one slot … */
+    void *host;           /* … here; NULL: nothing */
     gpu_buffer *inputs;   /* by value */
     bool *written;        /* … was given its contents */
     size_t scratch_bytes; /* of all nodes: a ring of their parts where launches overlap */
@@ -42,6 +44,9 @@ struct program {
 
 /* Where a value lies; empty for BE_NONE. */
 gpu_span gpu_run_span(const program *p, be_value value);
+
+/* The memory of a value that lies with the host, once all work is done; NULL of others. */
+BE_CHECKED be_status gpu_run_host(const program *p, be_value value, void **out, be_error *err);
 
 /* As a device's `run` (graph/device.h). */
 be_status gpu_run(program *p, int64_t steps, bool checked, be_error *err);

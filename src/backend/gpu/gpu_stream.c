@@ -178,7 +178,7 @@ be_status gpu_stream_open(gpu_stream *s, gpu_driver *driver, be_error *err)
     for (int i = 0; i < s->input_count; i++)
         TRY(vt->alloc(driver, gpu_stream_span(s, s->inputs[i].value).bytes, "a ring of batches",
                       &s->rings[i], err));
-    TRY(vt->feed_new(driver, s->slot_bytes, &s->feed, err));
+    TRY(vt->feed_new(driver, s->slot_bytes, GPU_FEED_SLOTS, &s->feed, err));
     return write_order(s, err);
 }
 

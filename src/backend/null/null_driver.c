@@ -106,7 +106,7 @@ static be_status null_launch(gpu_driver *driver, const gpu_launch *launch, be_er
 {
     (void)err;
     driver->launches++;
-    if (!launch->function->counts_steps) return BE_OK;
+    if (launch->task || !launch->function->counts_steps) return BE_OK;
     int32_t steps;
     char *clock = (char *)launch->arguments[0].span.buffer + launch->arguments[0].span.offset;
     memcpy(&steps, clock, sizeof steps);
@@ -143,11 +143,12 @@ static void null_sequence_free(gpu_driver *driver, gpu_sequence *sequence)
     memory_free(sequence);
 }
 
-static be_status null_feed_new(gpu_driver *driver, size_t bytes, gpu_feed **out, be_error *err)
+static be_status null_feed_new(gpu_driver *driver, size_t bytes, int slots, gpu_feed **out,
+                               be_error *err)
 {
     void *memory = NULL;
     (void)driver;
-    TRY(memory_alloc(&memory, sizeof(gpu_feed) + GPU_FEED_SLOTS * bytes, "a feed", err));
+    TRY(memory_alloc(&memory, sizeof(gpu_feed) + (size_t)slots * bytes, "a feed", err));
     *out = memory;
     (*out)->bytes = bytes;
     return BE_OK;

@@ -374,6 +374,7 @@ static const gpu_driver_vtable opencl_vtable = {.close = driver_close,
                                                 .feed_claim = opencl_feed_claim,
                                                 .feed_send = opencl_feed_send,
                                                 .feed_release = opencl_feed_release,
+                                                .transfer = opencl_transfer,
                                                 .synchronise = driver_synchronise,
                                                 .join_host = opencl_join_host,
                                                 .mean = opencl_mean};

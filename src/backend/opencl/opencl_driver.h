@@ -35,7 +35,10 @@ be_status opencl_fail(const opencl_driver *d, be_error *err, const char *what, c
     } while (0)
 
 /* See gpu_driver_vtable. */
-be_status opencl_feed_new(gpu_driver *driver, size_t bytes, gpu_feed **out, be_error *err);
+be_status opencl_feed_new(gpu_driver *driver, size_t bytes, int slots, gpu_feed **out,
+                          be_error *err);
+be_status opencl_transfer(gpu_driver *driver, gpu_span device, void *host, bool to_host,
+                          be_error *err);
 void opencl_feed_free(gpu_driver *driver, gpu_feed *feed);
 be_status opencl_feed_claim(gpu_driver *driver, gpu_feed *feed, int slot, void **memory,
                             be_error *err);

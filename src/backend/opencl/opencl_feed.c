@@ -14,7 +14,8 @@ struct gpu_feed {
     } slots[GPU_FEED_SLOTS];
 };
 
-static be_status feed_open(const opencl_driver *d, size_t bytes, gpu_feed *feed, be_error *err)
+static be_status feed_open(const opencl_driver *d, size_t bytes, int slots, gpu_feed *feed,
+                           be_error *err)
 {
     cl_int status;
     feed->queue = d->cl->clCreateCommandQueue(d->context, d->device, 0, &status);
@@ -22,7 +23,7 @@ static be_status feed_open(const opencl_driver *d, size_t bytes, gpu_feed *feed,
         feed->queue = NULL;
         return opencl_fail(d, err, "making a queue for copies", status);
     }
-    for (int i = 0; i < GPU_FEED_SLOTS; i++) {
+    for (int i = 0; i < slots; i++) {
         cl_memory buffer = d->cl->clCreateBuffer(
             d->context, CL_MEMORY_READ_WRITE | CL_MEMORY_OF_HOST, bytes, NULL, &status);
         if (status != CL_OK) return opencl_fail(d, err, "making a buffer for batches", status);
@@ -35,12 +36,13 @@ static be_status feed_open(const opencl_driver *d, size_t bytes, gpu_feed *feed,
     return BE_OK;
 }
 
-be_status opencl_feed_new(gpu_driver *driver, size_t bytes, gpu_feed **out, be_error *err)
+be_status opencl_feed_new(gpu_driver *driver, size_t bytes, int slots, gpu_feed **out,
+                          be_error *err)
 {
     void *memory = NULL;
     *out = NULL;
     TRY(memory_alloc(&memory, sizeof(gpu_feed), "a feed", err));
-    be_status status = feed_open((const opencl_driver *)driver, bytes, memory, err);
+    be_status status = feed_open((const opencl_driver *)driver, bytes, slots, memory, err);
     if (status == BE_OK)
         *out = memory;
     else
@@ -115,5 +117,18 @@ be_status opencl_feed_release(gpu_driver *driver, gpu_feed *feed, int slot, be_e
     CL_TRY(d, "marking a step",
            d->cl->clEnqueueMarkerWithWaitList(d->queue, 0, NULL, &feed->slots[slot].used));
     CL_TRY(d, "handing over a step", d->cl->clFlush(d->queue));
+    return BE_OK;
+}
+
+be_status opencl_transfer(gpu_driver *driver, gpu_span device, void *host, bool to_host,
+                          be_error *err)
+{
+    const opencl_driver *d = (const opencl_driver *)driver;
+    cl_memory memory = (cl_memory)device.buffer;
+    CL_TRY(d, to_host ? "copying to the host" : "copying to the device",
+           to_host ? d->cl->clEnqueueReadBuffer(d->queue, memory, 0, device.offset, device.bytes,
+                                                host, 0, NULL, NULL)
+                   : d->cl->clEnqueueWriteBuffer(d->queue, memory, 0, device.offset, device.bytes,
+                                                 host, 0, NULL, NULL));
     return BE_OK;
 }
