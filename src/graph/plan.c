@@ -110,11 +110,11 @@ be_status be_plan_run(be_plan *plan, int64_t steps, be_error *err)
 static be_status clear_log(be_plan *plan, be_value log, int64_t steps, be_error *err)
 {
     float entries[BE_LOSS_LOG];
-    int64_t done = 0;
+    int64_t before = 0;
     if (log == BE_NONE || plan->dry_run) return BE_OK;
-    TRY(be_plan_steps(plan, &done, err));
+    TRY(be_plan_steps(plan, &before, err));
     TRY(be_plan_read(plan, log, entries, sizeof entries, err));
-    for (int64_t i = 0; i < steps && i < BE_LOSS_LOG; i++) entries[(done + i) % BE_LOSS_LOG] = 0;
+    for (int64_t i = 0; i < steps && i < BE_LOSS_LOG; i++) entries[(before + i) % BE_LOSS_LOG] = 0;
     return be_plan_write(plan, log, entries, sizeof entries, err);
 }
 

@@ -43,22 +43,22 @@ static int differences(const record_measured *a, const record_measured *b, text_
                   WORKLOAD_VARIANT_LIST(X)
 #undef X
     };
-    int found = 0;
+    int count = 0;
     for (size_t i = 0; i < sizeof texts / sizeof *texts; i++) {
         if (strcmp(texts[i].a, texts[i].b) == 0) continue;
         if (out)
-            text_add(out, "%s%s (%s and %s)", found ? ", " : "", texts[i].name, texts[i].a,
+            text_add(out, "%s%s (%s and %s)", count ? ", " : "", texts[i].name, texts[i].a,
                      texts[i].b);
-        found++;
+        count++;
     }
     for (size_t i = 0; i < sizeof counts / sizeof *counts; i++) {
         if (counts[i].a == counts[i].b) continue;
         if (out)
-            text_add(out, "%s%s (%" PRId64 " and %" PRId64 ")", found ? ", " : "", counts[i].name,
+            text_add(out, "%s%s (%" PRId64 " and %" PRId64 ")", count ? ", " : "", counts[i].name,
                      counts[i].a, counts[i].b);
-        found++;
+        count++;
     }
-    return found;
+    return count;
 }
 
 static be_status row_of(comparing *c, const record_measured *record, compare_row **out,

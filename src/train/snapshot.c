@@ -60,13 +60,13 @@ be_status snapshot_restore(const void *snapshot, be_plan *plan, be_error *err)
 
 be_status snapshot_restart(be_plan *plan, be_error *err)
 {
-    size_t most = 0;
+    size_t largest = 0;
     void *zeros = NULL;
     for (int i = 0; i < be_plan_slot_count(plan); i++) {
         be_parameter slot = be_plan_slot(plan, i);
-        if (tensor_bytes(&slot) > most) most = tensor_bytes(&slot);
+        if (tensor_bytes(&slot) > largest) largest = tensor_bytes(&slot);
     }
-    TRY(memory_alloc(&zeros, most, "states as they begin", err));
+    TRY(memory_alloc(&zeros, largest, "states as they begin", err));
     be_status status = plan_draw(plan, err);
     for (int i = 0; status == BE_OK && i < be_plan_slot_count(plan); i++) {
         be_parameter slot = be_plan_slot(plan, i);

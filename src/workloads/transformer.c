@@ -93,12 +93,12 @@ be_value transformer_table(const transformer *t, const char *name, int64_t rows,
 be_value transformer_places(const transformer *t, be_value table, int seq)
 {
     be_error err;
-    int64_t most = be_value_shape(t->graph, table).dim[0];
-    if (seq <= most || t->graph->error.status != BE_OK) return be_slice(t->graph, table, 0, seq);
+    int64_t rows = be_value_shape(t->graph, table).dim[0];
+    if (seq <= rows || t->graph->error.status != BE_OK) return be_slice(t->graph, table, 0, seq);
     status_fail(&err, __FILE__, __LINE__, BE_USAGE,
                 "seq: expected at most the %" PRId64
                 " tokens that the model has positions for, found %d; use a smaller --seq",
-                most, seq);
+                rows, seq);
     graph_blame(t->graph, &err);
     return BE_NONE;
 }

@@ -39,13 +39,13 @@ static size_t last_user(const cpu_call *calls, size_t n, const be_graph *g)
 size_t cpu_begin_find(const cpu_call *calls, const cpu_kernel *const *kernels, size_t count,
                       const be_graph *g, cpu_begin *out)
 {
-    size_t found = 0;
+    size_t begins = 0;
     for (size_t n = 0; n < count; n++) {
         if (!kernels[n]->begin) continue;
         cpu_begin one = {n, last_user(calls, n, g)};
-        size_t at = found++;
+        size_t at = begins++;
         for (; at > 0 && out[at - 1].after > one.after; at--) out[at] = out[at - 1];
         out[at] = one;
     }
-    return found;
+    return begins;
 }

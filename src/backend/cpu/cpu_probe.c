@@ -40,10 +40,10 @@ static const cpu_probe_loops *const all_loops[CPU_ISA_COUNT] = {CPU_ISA_LIST(X)}
 static int64_t memory_size(void)
 {
     int64_t cache = topology_get()->last_cache_bytes, wanted = cache ? 4 * cache : MEMORY_UNKNOWN;
-    int64_t most = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) / 8;
+    int64_t limit = (int64_t)sysconf(_SC_PHYS_PAGES) * sysconf(_SC_PAGESIZE) / 8;
     if (wanted < MEMORY_LEAST) wanted = MEMORY_LEAST;
     if (wanted > MEMORY_MOST) wanted = MEMORY_MOST;
-    return most > 0 && wanted > most ? most : wanted;
+    return limit > 0 && wanted > limit ? limit : wanted;
 }
 
 /* A quarter of the last-level caches, or less where that is well beyond those before them; 0 where

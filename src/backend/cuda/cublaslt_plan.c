@@ -107,11 +107,11 @@ static be_status set_preference(const cublaslt_plan *p, cublaslt_preference pref
                                      LT_CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_B_BYTES,
                                      LT_CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_C_BYTES,
                                      LT_CUBLASLT_MATMUL_PREF_MIN_ALIGNMENT_D_BYTES};
-    size_t most = CUDA_MATH_WORKSPACE_MOST;
+    size_t limit = CUDA_MATH_WORKSPACE_MOST;
     uint32_t align = CUDA_MATH_ALIGN, reduction = LT_CUBLASLT_REDUCTION_SCHEME_COMPUTE_TYPE;
     LT_TRY(p->math,
            p->math->lt.preference_set(preference, LT_CUBLASLT_MATMUL_PREF_MAX_WORKSPACE_BYTES,
-                                      &most, sizeof most),
+                                      &limit, sizeof limit),
            "the room for its workspace");
     LT_TRY(p->math,
            p->math->lt.preference_set(preference, LT_CUBLASLT_MATMUL_PREF_REDUCTION_SCHEME_MASK,

@@ -141,12 +141,12 @@ static void add_forward(parts *p)
     const cudnn_attention_pattern *w = p->what;
     int v = add_rows(p, CUDNN_ATTENTION_V, w->keys, w->row, false);
     int scores = add_scores(p);
-    int most = add_reduction(p, DNN_REDUCE_TENSOR_MAX, scores);
-    int below = cudnn_add_pointwise(p->g, DNN_POINTWISE_SUB, scores, most);
+    int largest = add_reduction(p, DNN_REDUCE_TENSOR_MAX, scores);
+    int below = cudnn_add_pointwise(p->g, DNN_POINTWISE_SUB, scores, largest);
     int powers = cudnn_add_pointwise(p->g, DNN_POINTWISE_EXP, below, 0);
     int sum = add_reduction(p, DNN_REDUCE_TENSOR_ADD, powers);
     int logarithm = cudnn_add_pointwise(p->g, DNN_POINTWISE_LOG, sum, 0);
-    add_pointwise_to(p, DNN_POINTWISE_ADD, most, logarithm, p->lse);
+    add_pointwise_to(p, DNN_POINTWISE_ADD, largest, logarithm, p->lse);
     int weights = cudnn_add_inner(p->g, DNN_DATA_BFLOAT16, p->pairs);
     add_pointwise_to(p, DNN_POINTWISE_DIV, powers, sum, weights);
     multiply(p, weights, v, p->y, QUERIES_ALONE);

@@ -117,10 +117,10 @@ static void note(checker *c, const char *form, size_t i, size_t j, double expect
 static void compare(checker *c, const char *form)
 {
     size_t n = (size_t)c->n;
-    double most = tolerance(c->n);
+    double limit = tolerance(c->n);
     for (size_t e = 0; e < n * n && !*c->reason; e++) {
         double expected = c->y[e], is = (double)c->host[AROUND + e];
-        bool good = isnan(expected) ? isnan(is) : fabs(expected - is) <= most;
+        bool good = isnan(expected) ? isnan(is) : fabs(expected - is) <= limit;
         if (!good) note(c, form, e / n, e % n, expected, is);
     }
     for (size_t i = 0; i < c->floats && !*c->reason; i++) {
@@ -204,14 +204,15 @@ static be_status check_size(checker *c, int n, be_error *err)
 static be_status check_sizes(opencl_driver *d, char reason[OUTCOME_BYTES], be_error *err)
 {
     checker c = {.d = d};
-    size_t most = (size_t)sizes[COUNT(sizes) - 1] * (size_t)sizes[COUNT(sizes) - 1];
+    size_t elements = (size_t)sizes[COUNT(sizes) - 1] * (size_t)sizes[COUNT(sizes) - 1];
     void *memory = NULL;
-    TRY(memory_alloc(&memory, 3 * most * sizeof(double) + (most + 2 * AROUND) * sizeof(float),
+    TRY(memory_alloc(&memory,
+                     3 * elements * sizeof(double) + (elements + 2 * AROUND) * sizeof(float),
                      "the self-test of CLBlast", err));
     c.a = memory;
-    c.b = c.a + most;
-    c.y = c.b + most;
-    c.host = (float *)(c.y + most);
+    c.b = c.a + elements;
+    c.y = c.b + elements;
+    c.host = (float *)(c.y + elements);
     be_status status = BE_OK;
     for (int s = 0; s < COUNT(sizes) && status == BE_OK && !*c.reason; s++)
         status = check_size(&c, sizes[s], err);

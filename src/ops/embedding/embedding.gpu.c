@@ -38,8 +38,8 @@ KERNEL embedding_sort(ITEM_ARG ARG_IN(int, tokens), ARG_OUT(int, sorted), ARG_OU
         int token[RANKS], before[RANKS];
         UNROLL for (int r = 0; r < RANKS; r++)
         {
-            int found = n + r < count ? tokens[n + r] : -1;
-            token[r] = found >= 0 && found < (int)ROWS ? found : (int)ROWS;
+            int id = n + r < count ? tokens[n + r] : -1;
+            token[r] = id >= 0 && id < (int)ROWS ? id : (int)ROWS;
             before[r] = 0;
         }
         UNROLL_4 for (int m = LOCAL_ID; m < count; m += LOCAL_SIZE)

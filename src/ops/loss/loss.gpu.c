@@ -109,17 +109,17 @@ DEVICE void see_logit(float x, int place, float *top, int *at, float *sum)
 
 DEVICE void see_eight(const float *x, int place, float *top, int *at, float *sum)
 {
-    float most = *top, part = 0.0f;
+    float largest = *top, part = 0.0f;
     UNROLL for (int j = 0; j < 8; j++)
     {
-        if (x[j] > most) {
-            most = x[j];
+        if (x[j] > largest) {
+            largest = x[j];
             *at = place + j;
         }
     }
-    UNROLL for (int j = 0; j < 8; j++) part += EXP(x[j] - most);
-    *sum = *sum * EXP(*top - most) + part;
-    *top = most;
+    UNROLL for (int j = 0; j < 8; j++) part += EXP(x[j] - largest);
+    *sum = *sum * EXP(*top - largest) + part;
+    *top = largest;
 }
 
 /* How a row is cut: in eights from the first element that lies at 16 bytes; what stands before and

@@ -41,13 +41,13 @@ static be_status use_kernels(gpu_call *call, int group, be_dtype logits, const b
 static be_status softmax_cross_entropy_prepare(gpu_call *call, be_error *err)
 {
     int64_t rows = rows_of(call);
-    int wanted = !is_small(call) ? (has_many_classes(call) ? 256 : 128)
-                 : rows <= 64    ? 64
-                 : rows <= 128   ? 128
-                                 : 512;
+    int group = !is_small(call) ? (has_many_classes(call) ? 256 : 128)
+                : rows <= 64    ? 64
+                : rows <= 128   ? 128
+                                : 512;
     if (!is_small(call)) call->scratch_bytes = (size_t)rows * (sizeof(float) + sizeof(int32_t));
     const be_shape *dlogits = &call->out_shape[2];
-    return use_kernels(call, wanted, call->in_shape[0].dtype, dlogits->rank < 0 ? NULL : dlogits,
+    return use_kernels(call, group, call->in_shape[0].dtype, dlogits->rank < 0 ? NULL : dlogits,
                        err);
 }
 

@@ -144,7 +144,7 @@ static bool depth_fits(const gpu_tile_problem *p, int bk)
 typedef struct way {
     gpu_tile tile;
     double cycles;
-    int found; /* how many were looked at before */
+    int turn; /* how many were looked at before */
 } way;
 
 typedef struct way_list {
@@ -171,7 +171,7 @@ static void try_depth(const gpu_call *call, const gpu_tile_problem *p, gpu_tile 
 
 static bool is_better(const way *a, const way *b)
 {
-    return a->cycles < b->cycles || (a->cycles == b->cycles && a->found < b->found);
+    return a->cycles < b->cycles || (a->cycles == b->cycles && a->turn < b->turn);
 }
 
 /* Sort the best few to the front; returns how many. */
@@ -182,10 +182,10 @@ static int take_best(way_list *list)
         int best = count;
         for (int i = count + 1; i < COUNT(list->ways); i++)
             if (is_better(&list->ways[i], &list->ways[best])) best = i;
-        way found = list->ways[best];
-        if (found.cycles == INFINITY) break;
+        way first = list->ways[best];
+        if (first.cycles == INFINITY) break;
         list->ways[best] = list->ways[count];
-        list->ways[count] = found;
+        list->ways[count] = first;
     }
     return count;
 }

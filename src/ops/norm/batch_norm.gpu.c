@@ -17,11 +17,11 @@ DEVICE float sum_of_items(ITEM_PARAM LOCAL float *sums, float value)
 {
     sums[LOCAL_ID] = value;
     BARRIER();
-    for (int left = LOCAL_SIZE; left > 1;) {
-        int upper = (left + 1) / 2;
-        if (LOCAL_ID < left - upper) sums[LOCAL_ID] += sums[LOCAL_ID + upper];
+    for (int count = LOCAL_SIZE; count > 1;) {
+        int upper = (count + 1) / 2;
+        if (LOCAL_ID < count - upper) sums[LOCAL_ID] += sums[LOCAL_ID + upper];
         BARRIER();
-        left = upper;
+        count = upper;
     }
     float sum = sums[0];
     BARRIER();

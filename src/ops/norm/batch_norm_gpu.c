@@ -47,8 +47,8 @@ static int64_t part_of(const gpu_call *call, const cut *c, int64_t pixels, int64
                        int groups)
 {
     int64_t parts = gpu_groups(call, (int64_t)call->facts->units * groups, c->blocks, groups);
-    int64_t most = (pixels + least - 1) / least;
-    if (parts > most) parts = most;
+    int64_t limit = (pixels + least - 1) / least;
+    if (parts > limit) parts = limit;
     return (pixels + parts - 1) / parts;
 }
 

@@ -57,13 +57,13 @@ DEVICE int first_channel(ITEM_PARAM int job)
 DEVICE void add_columns(ITEM_PARAM LOCAL float *sums, int values, int lanes, int team)
 {
     BARRIER();
-    for (int left = team; left > 1;) {
-        int upper = (left + 1) / 2;
-        if (LOCAL_ID / lanes < left - upper)
+    for (int count = team; count > 1;) {
+        int upper = (count + 1) / 2;
+        if (LOCAL_ID / lanes < count - upper)
             for (int k = 0; k < values; k++)
                 sums[k * GROUP + LOCAL_ID] += sums[k * GROUP + LOCAL_ID + upper * lanes];
         BARRIER();
-        left = upper;
+        count = upper;
     }
 }
 
@@ -313,8 +313,8 @@ KERNEL batch_norm_last_finish(ITEM_ARG ARG_IN(float, parts), ARG_OUT(float, mean
         add_columns(ITEM sums, 2, NARROW, GROUP / NARROW);
         if (c >= 0 && LOCAL_ID < NARROW) {
             float apart = sums[LOCAL_ID] / (float)COUNT, center = first + apart;
-            float left = sums[GROUP + LOCAL_ID] - sums[LOCAL_ID] * apart;
-            squares = left < 0.0f ? 0.0f : left;
+            float rest = sums[GROUP + LOCAL_ID] - sums[LOCAL_ID] * apart;
+            squares = rest < 0.0f ? 0.0f : rest;
             mean[c] = center;
             inverse[c] = SYNCED ? squares : 1.0f / SQRT(squares / (float)COUNT + epsilon);
             if (!SYNCED) {

@@ -157,16 +157,16 @@ DEVICE void take_row(ITEM_PARAM row_part *row, weight_part *sums, GLOBAL const f
 DEVICE void sum_lanes(ITEM_PARAM LOCAL float *a, LOCAL float *b)
 {
     BARRIER();
-    for (int left = SPAN; left > 1;) {
-        int upper = (left + 1) / 2;
-        if (LOCAL_ID % SPAN < left - upper && LOCAL_ID < LANES * SPAN) {
+    for (int count = SPAN; count > 1;) {
+        int upper = (count + 1) / 2;
+        if (LOCAL_ID % SPAN < count - upper && LOCAL_ID < LANES * SPAN) {
             for (int at = LOCAL_ID; at < ROUND * GROUP; at += GROUP) {
                 a[at] += a[at + upper];
                 b[at] += b[at + upper];
             }
         }
         BARRIER();
-        left = upper;
+        count = upper;
     }
 }
 

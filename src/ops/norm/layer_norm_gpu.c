@@ -86,8 +86,8 @@ static be_status layer_norm_record(const gpu_call *call, gpu_recorder *recorder,
 /* The rows of a part: enough parts to keep the device busy, and no more, since they are joined. */
 static int64_t rows_a_part(const gpu_call *call)
 {
-    int64_t rows = layer_norm_rows(&call->in_shape[0]), most = (int64_t)call->facts->units * 2;
-    int64_t lanes = lanes_of(call), each = (rows + most - 1) / most;
+    int64_t rows = layer_norm_rows(&call->in_shape[0]), parts = (int64_t)call->facts->units * 2;
+    int64_t lanes = lanes_of(call), each = (rows + parts - 1) / parts;
     return (each + lanes - 1) / lanes * lanes;
 }
 

@@ -1,9 +1,9 @@
 /* Clipping by the norm, as torch.nn.utils.clip_grad_norm_ does it (Pascanu, Mikolov, Bengio, "On
  * the difficulty of training recurrent neural networks", 2013): all gradients together, as one
- * vector, are scaled to the length `most` where they are longer.
+ * vector, are scaled to the length `limit` where they are longer.
  *
  * gradients f32 [P], clock i32 [1], norm log f32 [BE_LOSS_LOG], factor f32 [1] -> norm log, factor,
- * both updated in place.  norm = |gradients|, factor = most / (norm + 1e-6), or 1 where that is
+ * both updated in place.  norm = |gradients|, factor = limit / (norm + 1e-6), or 1 where that is
  * above 1.  The gradients stay as they are: the optimizer multiplies each by the factor as it reads
  * it, and so does who gives one to a reader.  The log is a ring as those of `advance`. */
 #include "ops/optimizer/clip_gradients.h"
@@ -33,7 +33,7 @@ static void clip_gradients_reference(const op_reference *call)
     double sum = 0.0;
     const double *g = call->x[0];
     for (int64_t i = 0; i < count; i++) sum += g[i] * g[i];
-    double norm = sqrt(sum), factor = ((const clip_attrs *)call->attrs)->most / (norm + 1e-6);
+    double norm = sqrt(sum), factor = ((const clip_attrs *)call->attrs)->limit / (norm + 1e-6);
     call->y[0][at] = norm;
     call->y[1][0] = factor >= 1.0 ? 1.0 : factor; /* one that is no number stays */
 }
@@ -46,7 +46,7 @@ static op_cost clip_gradients_cost(const void *attrs, const be_shape *in, const 
     return (op_cost){.flops = 2.0 * count, .bytes = 4.0 * count};
 }
 
-static const clip_attrs short_ones = {.most = 0.5}, long_ones = {.most = 1e4};
+static const clip_attrs short_ones = {.limit = 0.5}, long_ones = {.limit = 1e4};
 
 #define CLIP_CASE(text, attributes, count)                            \
     {                                                                 \

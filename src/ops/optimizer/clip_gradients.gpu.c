@@ -40,7 +40,7 @@ KERNEL square_chunks(ITEM_ARG ARG_IN(float, gradients), ARG_OUT(float, parts), A
 
 /* One group. */
 KERNEL find_factor(ITEM_ARG ARG_IN(float, parts), ARG_IN(int, clock), ARG_OUT(float, norm_log),
-                   ARG_OUT(float, factor), ARG_INT(chunks), ARG_INT(log_length), ARG_FLOAT(most))
+                   ARG_OUT(float, factor), ARG_INT(chunks), ARG_INT(log_length), ARG_FLOAT(limit))
 {
     OPEN_IN(float, parts);
     OPEN_IN(int, clock);
@@ -51,8 +51,8 @@ KERNEL find_factor(ITEM_ARG ARG_IN(float, parts), ARG_IN(int, clock), ARG_OUT(fl
     for (int k = LOCAL_ID; k < chunks; k += LOCAL_SIZE) sum += parts[k];
     add_items(ITEM sums, sum);
     if (LOCAL_ID == 0) {
-        float norm = SQRT(sums[0]), wanted = most / (norm + 1e-6f);
+        float norm = SQRT(sums[0]), ratio = limit / (norm + 1e-6f);
         norm_log[(u32)clock[0] % (u32)log_length] = norm;
-        factor[0] = wanted >= 1.0f ? 1.0f : wanted;
+        factor[0] = ratio >= 1.0f ? 1.0f : ratio;
     }
 }

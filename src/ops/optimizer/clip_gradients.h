@@ -5,7 +5,7 @@
 #include "ops/op_util.h"
 
 typedef struct clip_attrs {
-    double most; /* the longest that the gradients may be, above 0 */
+    double limit; /* the longest that the gradients may be, above 0 */
 } clip_attrs;
 
 #endif

@@ -43,7 +43,7 @@ static be_status clip_gradients_run(const cpu_call *call, be_error *err)
         sums[k] = sum_of_squares(g + k * CHUNK, k < chunks - 1 ? CHUNK : count - k * CHUNK);
     for (int64_t k = 0; k < chunks; k++) total += sums[k];
     float norm = (float)sqrt(total);
-    float factor = (float)((const clip_attrs *)call->attrs)->most / (norm + 1e-6f);
+    float factor = (float)((const clip_attrs *)call->attrs)->limit / (norm + 1e-6f);
     log[*(const uint32_t *)call->in[1] % BE_LOSS_LOG] = norm;
     *(float *)call->out[1] = factor >= 1.0f ? 1.0f : factor;
     return BE_OK;

@@ -59,7 +59,7 @@ static be_status clip_gradients_record(const gpu_call *call, gpu_recorder *recor
                     GPU_ARGUMENTS(gpu_reads(parts), gpu_reads(call->in[1]),
                                   gpu_writes(call->out[0]), gpu_writes(call->out[1]),
                                   gpu_int(chunks), gpu_int(BE_LOSS_LOG),
-                                  gpu_float(((const clip_attrs *)call->attrs)->most))},
+                                  gpu_float(((const clip_attrs *)call->attrs)->limit))},
         err);
 }
 

@@ -122,7 +122,7 @@ static be_status set_front(be_graph *g, const be_optimizer *o, be_error *err)
     g->recipe.schedule = schedule_last_step(&o->schedule) > 0 ? &be_op_schedule : NULL;
     if (o->max_gradient_norm == 0.0) return BE_OK;
     TRY(arena_alloc(g->memory, &attrs, sizeof(clip_attrs), err));
-    *(clip_attrs *)attrs = (clip_attrs){.most = o->max_gradient_norm};
+    *(clip_attrs *)attrs = (clip_attrs){.limit = o->max_gradient_norm};
     g->recipe.clip_attrs = attrs;
     g->recipe.clip = &be_op_clip_gradients;
     g->recipe.clip_input = OPTIMIZER_FACTOR;

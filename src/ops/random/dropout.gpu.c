@@ -32,8 +32,8 @@ KERNEL dropout(ITEM_ARG ARG_IN(IN0_T, x), ARG_IN(int, clock), ARG_OUT(OUT0_T, y)
         UNROLL for (u32 j = 0; j < 4u; j++)
         {
             u32 i = quad * 4u + j - skipped; /* below 0 it is beyond any size */
-            int kept = (c[j] >> 8) >= (u32)threshold;
-            if (i < size) STORE(OUT0, y, i, kept ? LOAD(IN0, x, i) * scale : 0.0f);
+            int is_kept = (c[j] >> 8) >= (u32)threshold;
+            if (i < size) STORE(OUT0, y, i, is_kept ? LOAD(IN0, x, i) * scale : 0.0f);
         }
     }
 }

@@ -7,14 +7,14 @@
 /* `step`, by which `own` takes over what `other` has, until all of it is in element 0. */
 #define TREE(step)                                        \
     BARRIER();                                            \
-    for (int left = LOCAL_SIZE; left > 1;) {              \
-        int upper = (left + 1) / 2;                       \
-        if (LOCAL_ID < left - upper) {                    \
+    for (int items = LOCAL_SIZE; items > 1;) {            \
+        int upper = (items + 1) / 2;                      \
+        if (LOCAL_ID < items - upper) {                   \
             int own = LOCAL_ID, other = LOCAL_ID + upper; \
             step                                          \
         }                                                 \
         BARRIER();                                        \
-        left = upper;                                     \
+        items = upper;                                    \
     }
 
 /* The sum of all items' values, in element 0 alone. */

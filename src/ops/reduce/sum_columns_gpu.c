@@ -31,20 +31,20 @@ static int word_of(int64_t columns)
     return columns % 8 == 0 ? 8 : 1;
 }
 
-static int strip_for(int64_t words, int most)
+static int strip_for(int64_t words, int limit)
 {
     int strip = 1;
-    while (strip < words && strip < most) strip *= 2;
+    while (strip < words && strip < limit) strip *= 2;
     return strip;
 }
 
-const char *gpu_column_cut(const gpu_call *call, gpu_column_sum *sum, int most,
+const char *gpu_column_cut(const gpu_call *call, gpu_column_sum *sum, int limit,
                            size_t *scratch_bytes, char words[TILE_WORDS])
 {
     int64_t row_words = sum->columns / word_of(sum->columns), each = sum->rows;
     sum->strip = strip_for(row_words, 16 / word_of(sum->columns));
     sum->lanes = ITEMS_ONCE / sum->strip;
-    if (divided_up(sum->rows, sum->lanes) > most) {
+    if (divided_up(sum->rows, sum->lanes) > limit) {
         sum->strip = strip_for(row_words, STRIP_MOST);
         sum->lanes = GROUP_WANTED / sum->strip;
         int64_t tiles = (int64_t)call->facts->units * TILES_A_UNIT;

@@ -17,12 +17,12 @@ typedef struct gpu_column_sum {
     size_t at; /* of the parts in scratch */
 } gpu_column_sum;
 
-/* For kernels that make the sums of columns on their way.  Cut a matrix into tiles; `most` rows of
+/* For kernels that make the sums of columns on their way.  Cut a matrix into tiles; `limit` rows of
  * a lane are not worth a second launch.  Returns what column_tile.gpu.c wants to be told, and
  * TILE_ITEMS are a group's.  The parts lie in scratch, behind the *scratch_bytes that are taken
  * already. */
 #define TILE_WORDS 160
-const char *gpu_column_cut(const gpu_call *call, gpu_column_sum *sum, int most,
+const char *gpu_column_cut(const gpu_call *call, gpu_column_sum *sum, int limit,
                            size_t *scratch_bytes, char words[TILE_WORDS]);
 int gpu_column_items(const gpu_column_sum *sum);
 int gpu_column_groups(const gpu_call *call, const gpu_column_sum *sum);

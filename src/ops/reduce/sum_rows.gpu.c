@@ -23,11 +23,11 @@ KERNEL sum_rows(ITEM_ARG ARG_IN(X_T, x), ARG_OUT(float, y), ARG_INT(rows), ARG_I
         sum += part;
         sums[LOCAL_ID] = sum;
         BARRIER();
-        for (int left = LOCAL_SIZE; left > 1;) {
-            int upper = (left + 1) / 2;
-            if (LOCAL_ID < left - upper) sums[LOCAL_ID] += sums[LOCAL_ID + upper];
+        for (int count = LOCAL_SIZE; count > 1;) {
+            int upper = (count + 1) / 2;
+            if (LOCAL_ID < count - upper) sums[LOCAL_ID] += sums[LOCAL_ID + upper];
             BARRIER();
-            left = upper;
+            count = upper;
         }
         if (LOCAL_ID == 0) y[c] = sums[0];
     }

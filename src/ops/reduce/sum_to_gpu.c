@@ -22,17 +22,17 @@ static be_status use(gpu_call *call, const be_shape *large, const be_shape *smal
 {
     _Static_assert(BE_MAX_RANK == 4, "sum_to.gpu.c knows four dimensions");
     broadcast at = broadcast_of(large, small);
-    int64_t kept[4], many[4];
+    int64_t one[4], many[4];
     for (int d = 0; d < 4; d++) {
-        kept[d] = at.stride[d] ? at.dim[d] : 1;
+        one[d] = at.stride[d] ? at.dim[d] : 1;
         many[d] = at.stride[d] ? 1 : at.dim[d];
     }
     return gpu_use(call, GPU_SOURCES(&gpu_source_sum_to), 256, err,
                    "PARTS=%" PRId64 "u WIDE1=%" PRId64 "u WIDE2=%" PRId64 "u WIDE3=%" PRId64
                    "u KEPT0=%" PRId64 "u KEPT1=%" PRId64 "u KEPT2=%" PRId64 "u KEPT3=%" PRId64
                    "u MANY0=%" PRId64 "u MANY1=%" PRId64 "u MANY2=%" PRId64 "u MANY3=%" PRId64 "u",
-                   parts, at.dim[1], at.dim[2], at.dim[3], kept[0], kept[1], kept[2], kept[3],
-                   many[0], many[1], many[2], many[3]);
+                   parts, at.dim[1], at.dim[2], at.dim[3], one[0], one[1], one[2], one[3], many[0],
+                   many[1], many[2], many[3]);
 }
 
 static be_status sum_to_prepare(gpu_call *call, be_error *err)

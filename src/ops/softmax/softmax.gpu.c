@@ -11,11 +11,12 @@ KERNEL softmax(ITEM_ARG ARG_IN(float, x), ARG_OUT(float, y), ARG_INT(rows), ARG_
         i64 at = (i64)row * width;
         float top = F32_LOWEST, part = 0.0f;
         for (int i = LOCAL_ID; i < width; i += LOCAL_SIZE) top = MAX(top, x[at + i]);
-        float most = max_items(ITEM tops, top);
-        for (int i = LOCAL_ID; i < width; i += LOCAL_SIZE) part += EXP(scale * (x[at + i] - most));
+        float largest = max_items(ITEM tops, top);
+        for (int i = LOCAL_ID; i < width; i += LOCAL_SIZE)
+            part += EXP(scale * (x[at + i] - largest));
         float sum = sum_items(ITEM sums, part);
         for (int i = LOCAL_ID; i < width; i += LOCAL_SIZE)
-            y[at + i] = EXP(scale * (x[at + i] - most)) / sum;
+            y[at + i] = EXP(scale * (x[at + i] - largest)) / sum;
     }
 }
 
