@@ -15,8 +15,6 @@ PROGRAM = os.environ.get("BREAKEVEN_PROGRAM", "build/breakeven")
 FAULTY = os.environ.get("BREAKEVEN_FAULTY_OPENCL")
 CLBLAST = os.environ.get("BREAKEVEN_FAKE_CLBLAST")
 SMALL = ["--synthetic", "--limit", "200"]
-# PoCL compiles without optimizing: these kernels run a few times.
-QUICKLY = os.environ.get("POCL_EXTRA_BUILD_FLAGS", "") + " -cl-opt-disable"
 
 
 @unittest.skipUnless(FAULTY, "the library is built on Linux only")
@@ -25,8 +23,7 @@ class OpenclTest(unittest.TestCase):
         # PyTorch, which takes a second to start, is no part of these tests.
         environment = {**os.environ, "BREAKEVEN_PYTHON": "/nonexistent/python",
                        "BREAKEVEN_TENSORFLOW_PYTHON": "/nonexistent/python",
-                       "BREAKEVEN_OPENCL_LIB_DIR": FAULTY, "POCL_EXTRA_BUILD_FLAGS": QUICKLY,
-                       **variables}
+                       "BREAKEVEN_OPENCL_LIB_DIR": FAULTY, **variables}
         done = subprocess.run([PROGRAM, *words], env=environment, stdin=subprocess.DEVNULL,
                               capture_output=True, text=True, check=False, timeout=250)
         return done.returncode, done.stdout, done.stderr
