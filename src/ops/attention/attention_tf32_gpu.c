@@ -16,7 +16,7 @@ typedef struct cut {
     int sets, step;
 } cut;
 
-static const cut of_forward = {2, 32}, of_queries = {1, 32}, of_keys = {1, 32};
+static const cut of_forward = {2, 64}, of_queries = {1, 16}, of_keys = {1, 32};
 
 bool attention_tf32_takes(const gpu_call *call, const attention_sizes *s)
 {
