@@ -385,7 +385,7 @@ class ClipBase(nn.Module):
         text = self.text_projection(self.text_model(tokens))
         image = image / image.norm(dim=-1, keepdim=True)
         text = text / text.norm(dim=-1, keepdim=True)
-        return self.logit_scale.clamp(max=math.log(100)).exp() * image @ text.t()
+        return image @ text.t() * self.logit_scale.clamp(max=math.log(100)).exp()
 
     def loss(self, logits):
         target = torch.arange(len(logits), device=logits.device)
