@@ -151,6 +151,10 @@ class Operations(ParityTest):
             (["bench", "cnn-fashion", "--times", "3"], "cnn-fashion has no times"),
             (["train", "op:matmul"], "found the operation op:matmul, which learns nothing"),
             (["sweep", "op:add", "--over", "width=1..4"], "op:add has no width"),
+            (["bench", "op:gelu", "--precision", "bf16"], "expected --precision fp32, found bf16: "
+             "op:gelu has no products, and they alone are computed in bf16"),
+            (["parity", "op:softmax", "--precision", "bf16"], "expected --precision fp32, found "
+             "bf16: op:softmax has no products"),
         ]
         for words, text in cases:
             more = ["--engine", "native"] if words[0] != "train" else []

@@ -172,6 +172,9 @@ static be_status find_reference(gate *g, const gate_options *options, be_error *
     be_error reason;
     if (gate_store_build(&g->source.build, &reason) != BE_OK) g->source.build = 0;
     g->was_kept = true;
+    for (int p = BE_PRECISION_TF32; p < BE_PRECISION_COUNT; p++)
+        if (options->precisions >> p & 1)
+            TRY(workload_check_precision(options->material->workload, (be_precision)p, err));
     TRY(find_kept(g, (gate_quantity){BE_PRECISION_FP32, false}, &g->reference, err));
     for (int p = BE_PRECISION_TF32; p < BE_PRECISION_COUNT; p++)
         if (options->precisions >> p & 1) TRY(gate_find_rounding(g, (be_precision)p, err));

@@ -276,6 +276,7 @@ static be_status compare_all(comparison *c, be_error *err)
     TRY(prepare(c, true, err));
     trace_options options = trace_wanted(c);
     TRY(precision_find(c->request->precision, &options.precision, err));
+    TRY(workload_check_precision(c->material.workload, options.precision, err));
     study_progress(c->watch, "native ...");
     TRY(trace_of_plan(&c->native, c->device, &options, err));
     if (c->no_reference) return compare_engines(c, err);

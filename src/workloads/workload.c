@@ -7,6 +7,7 @@
 #include "core/status.h"
 #include "core/text.h"
 #include "graph/graph.h"
+#include "graph/precision.h"
 
 const workload *const workload_table[WORKLOAD_COUNT] = {
 #define X(name) &workload_##name,
@@ -326,6 +327,22 @@ be_status workload_model_new(const workload *w, const workload_options *options,
         out->graph = NULL;
     }
     return status;
+}
+
+be_status workload_check_precision(const workload *w, be_precision precision, be_error *err)
+{
+    workload_model model = {0};
+    bool has = false;
+    if (precision == BE_PRECISION_FP32) return BE_OK;
+    TRY(workload_model_new(w, &(workload_options){.batch = 1, .count = 1}, &model, err));
+    for (size_t n = 0; n < model.graph->node_count; n++)
+        has |= model.graph->nodes[n].op->narrow != 0;
+    be_graph_free(model.graph);
+    if (has) return BE_OK;
+    FAIL(err, BE_USAGE,
+         "expected --precision fp32, found %s: %s has no products, and they alone are computed in "
+         "%s",
+         precision_name(precision), w->name, precision_name(precision));
 }
 
 be_status workload_bind(const workload_model *model, be_plan *plan, const data_table *data,

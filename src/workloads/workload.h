@@ -295,6 +295,10 @@ typedef struct workload_model {
 be_status workload_model_new(const workload *w, const workload_options *options,
                              workload_model *out, be_error *err);
 
+/* BE_USAGE where the workload has no products: a precision is one of products, and would be a name
+ * without effect. */
+be_status workload_check_precision(const workload *w, be_precision precision, be_error *err);
+
 /* Let the plan read the data's fields from where they are, which stays there. */
 be_status workload_bind(const workload_model *model, be_plan *plan, const data_table *data,
                         be_error *err);
