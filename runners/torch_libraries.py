@@ -245,7 +245,9 @@ def versions():
 def implementation(device):
     """The libraries that a step on this device runs on."""
     parts = [f"PyTorch {torch.__version__}"]
-    if device.type == "cuda":
+    if device.type == "cuda" and torch.version.hip:
+        parts += [f"ROCm {torch.version.hip}", "MIOpen"]
+    elif device.type == "cuda":
         parts += [f"CUDA {torch.version.cuda}", f"cuDNN {_cudnn() or 'none'}"]
     elif device.type == "mps":
         parts.append("Metal")

@@ -44,6 +44,7 @@ class UsageTest(FolderTest):
         (["bench", "--engine", ",native"], "--engine: expected names separated by commas"),
         (["bench", "--max-time", "-1"], "--max-time: expected a number from 0.01 to 86400"),
         (["bench", "--max-time", "nan"], 'found "nan"'),
+        (["bench", "--device", "rocm"], "mean opencl, or cuda, as PyTorch on ROCm calls it?"),
         (["bench", "cnn-fahsion"], 'unknown workload "cnn-fahsion"; did you mean cnn-fashion?'),
         (["train"], "train needs more: breakeven train WORKLOAD"),
         (["train", "cnn-fashion", "cnn-mnist"], 'expected at most 1 argument, found "cnn-mnist"'),

@@ -182,7 +182,8 @@ class BenchTest(FolderTest):
         self.assertRegex(text, r"(?m)^native +null:0 .* computes nothing$")
         self.assertIn("advice: train mlp-mnist with native on 1 thread", text)
         self.assertNotRegex(self.good(*arguments, "null"), "best$|advice:|failed")
-        self.bad(3, *arguments, "null:1", says=["device null:1: no engine has it here"])
+        for name in ("null:1", "mps"):  # Apple's GPU is none of the native engine's
+            self.bad(3, *arguments, name, says=[f"device {name}: no engine has it here"])
 
     NOTHING = ["bench", "mlp-mnist", *SMALL, "--engine", "native", "--device", "null", "--time",
                "0.01", "--max-time", "0.05"]

@@ -101,6 +101,11 @@ class RefusalTest(unittest.TestCase):
                                            "found PYTORCH_ENABLE_MPS_FALLBACK=1, .*: unset it"):
                 torch_libraries.find_device("mps")
 
+    def test_rocm_is_not_called_cuda(self):
+        with mock.patch.object(torch.version, "hip", "6.4.1"):
+            text = torch_libraries.implementation(torch.device("cuda", 0))
+        self.assertEqual(text, f"PyTorch {torch.__version__}, ROCm 6.4.1, MIOpen")
+
     def test_fused_where_it_works(self):
         """Keeps to what the optimizer's own step says."""
         class Whole(torch.optim.SGD):
