@@ -5,13 +5,12 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
-import time
 import unittest
 from pathlib import Path
 
-from cli_support import FORMATS, SMALL, WORKLOADS, FolderTest
+import kept_limits
+from cli_support import FORMATS, PROGRAM, SMALL, WORKLOADS, FolderTest
 
 COMMANDS = ["devices", "workloads", "bench", "advise", "train", "eval", "parity", "dump", "data",
             "completion", "help"]
@@ -275,9 +274,6 @@ class FormatTest(FolderTest):
             if not record["usable"] and record["device"] != "-":
                 self.assertIn(f"\n{record['engine']} on {record['device']}: ", table)
 
-    NUMBERS = ("flops_fp32", "flops_tf32", "flops_bf16", "memory_bytes_per_s",
-               "cache_bytes_per_s", "launch_s", "round_trip_s")
-
     CPU_ALONE = {"BREAKEVEN_PYTHON": "/bin/false", "BREAKEVEN_OPENCL_LIB_DIR": "/nonexistent"}
 
     def measure(self, form, *more, env=None):
@@ -291,7 +287,7 @@ class FormatTest(FolderTest):
         for record in records:
             limits = record["limits"]
             self.assertEqual(limits["device"], record["device"])
-            values = [limits[name] for name in self.NUMBERS]
+            values = [limits[name] for name in kept_limits.NUMBERS]
             values += [copy[way] for copy in limits["transfers"] for way in ("up_s", "down_s")]
             for value in values:  # on a busy machine some may not be believed
                 self.assertTrue(value is None or 0 < value < 1e18, record)
@@ -303,33 +299,11 @@ class FormatTest(FolderTest):
         self.assertEqual(sensors["temperature_c"] is None, sensors["temperature_sensor"] is None)
         self.assertNotIn(0, sensors.values())
 
-    def keep_limits(self, **changed):
-        """As the program does what it measured of the CPU, which a busy machine's figures never
-        get to: a file, named by all that it belongs to."""
-        version = re.search(r"^breakeven (\S+) \((\S+)\)\nbuilt by .*, (\S+)\n",
-                            self.good("--version"))
-        cpu = json.loads(self.good("devices", "--format", "json", env=self.CPU_ALONE))[0]
-        machine = Path("/etc/machine-id")
-        limits = {"device": "cpu", "device_name": cpu["device_name"],
-                  "threads": cpu["hardware_threads"], "transfers": [], "unix_s": int(time.time()),
-                  **dict.fromkeys(self.NUMBERS, 1.0), **changed}
-        key = {"machine": machine.read_text(encoding="utf-8").strip() if machine.exists()
-               else socket.gethostname(),
-               "cpu": cpu["device_name"], "device": "cpu", "device_name": cpu["device_name"],
-               "threads": cpu["hardware_threads"], "driver": "", "version": version[1],
-               "commit": version[2], "build": version[3] + " none", "runner": ["runner"]}
-        name = 0xcbf29ce484222325
-        for byte in json.dumps(key, sort_keys=True, separators=(",", ":")).encode():
-            name = (name ^ byte) * 0x100000001b3 % (1 << 64)
-        path = self.path("breakeven", "machine", f"cpu-{name:016x}.json")
-        os.makedirs(os.path.dirname(path), exist_ok=True)
-        with open(path, "w", encoding="utf-8") as file:
-            json.dump({"schema": 1, "key": key, "limits": limits}, file)
-        return path
-
     def test_limits_that_were_kept(self):
         """The file's own values are shown, and where it is; --refresh looks at no file."""
-        path = self.keep_limits(flops_fp32=123.0e9)
+        threads = json.loads(self.good("devices", "--format", "json", env=self.CPU_ALONE))[0][
+            "hardware_threads"]
+        path = kept_limits.keep(PROGRAM, self.folder, threads, flops_fp32=123.0e9)
         table = self.measure("table", env=self.CPU_ALONE)
         self.assertIn("123 GFLOP/s", table)
         self.assertRegex(" ".join(table.split()), "cpu: measured 2.*, read from " + self.folder)
