@@ -1,3 +1,4 @@
+/* Contests of the project's own measurements (contest.h). */
 #include "contest.h"
 
 be_status contest_open(contest *c, const char *name, be_error *err)
