@@ -34,6 +34,8 @@
     X(LOCALS, "shared_sum", shared)                                                          \
     X(UNROLLED, "unrolled", 6.0 + 28.0)                                                      \
     X(ROUNDED, "LOAD_TF32(x, i)", half_of(v, 11, -125))                                      \
+    X(FETCHED_TF32, "FETCHED(FINE, FETCH(FINE, x, i))", half_of(v, 11, -125))                \
+    X(FETCHED_BF16, "FETCHED(COARSE, FETCH(COARSE, x, i))", half_of(v, 8, -125))             \
     X(NARROWED, "LOAD_F32_TO_BF16(x, i)", half_of(v, 8, -125))                               \
     X(STORED, "LOAD_F32(x, i)", v)
 
@@ -46,6 +48,8 @@ static const char head[] =
     "#define WHOLE_TYPE F32\n"
     "#define HALF_TYPE F16\n"
     "#define BRAIN_TYPE BF16\n"
+    "#define FINE_TYPE TF32\n"
+    "#define COARSE_TYPE F32_TO_BF16\n"
     "DEVICE float sum_of(LOCAL const float *values, int n)\n"
     "{\n"
     "    float sum = 0.0f;\n"

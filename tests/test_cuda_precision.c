@@ -38,9 +38,9 @@ static int clean(void **state)
 /* ---------------------------------------------------------------- one product */
 
 #define ROWS 24
-#define DEPTH 64
+#define DEPTH 512 /* a linear layer of less stays with our own kernels */
 #define FEATURES 16
-#define OUTPUTS 48 /* of a linear layer: more than what stays with our own kernels */
+#define OUTPUTS 48
 #define CHANNELS 3
 #define SIDE 8
 
@@ -58,11 +58,11 @@ static network network_of(be_graph *g, be_value x, be_value y)
     return (network){g, x, y, shape_elements(&from), shape_elements(&to)};
 }
 
-static network linear_new(int outputs)
+static network linear_new(int depth)
 {
     be_graph *g = be_graph_new(5);
-    be_value x = be_input(g, "x", (be_shape){BE_F32, 2, {ROWS, DEPTH}});
-    return network_of(g, x, be_linear(g, x, &(be_linear_options){"a", .features = outputs}));
+    be_value x = be_input(g, "x", (be_shape){BE_F32, 2, {ROWS, depth}});
+    return network_of(g, x, be_linear(g, x, &(be_linear_options){"a", .features = OUTPUTS}));
 }
 
 /* With ReLU and a pool behind it or without. */
@@ -78,7 +78,7 @@ static network convolution_new(int features, bool pool)
 
 static network network_new(bool is_convolution)
 {
-    return is_convolution ? convolution_new(FEATURES, false) : linear_new(OUTPUTS);
+    return is_convolution ? convolution_new(FEATURES, false) : linear_new(DEPTH);
 }
 
 static network attention_new(void)
@@ -232,24 +232,6 @@ static int launches_of(const network *n, be_device *device, be_precision precisi
     return launches;
 }
 
-/* A linear layer of few outputs is ours in tf32, which rounds its operands; in bf16 cuBLASLt's. */
-static void few_outputs_are_ours_in_tf32(void **state)
-{
-    (void)state;
-    char text[256];
-    be_device *device = open_device(NULL), *asked = open_device("cudnn");
-    network n = linear_new(10);
-    expect_error(error_of(&n, device, BE_PRECISION_TF32, text), TF32_ERROR, "few outputs");
-    assert_string_equal(text, "native, CUDA 13.0, sm_90, NVRTC 13.0");
-    expect_error(error_of(&n, asked, BE_PRECISION_TF32, text), TF32_ERROR, "asked for");
-    assert_non_null(strstr(text, "cuBLASLt 13.0.2"));
-    expect_error(error_of(&n, device, BE_PRECISION_BF16, text), BF16_ERROR, "few outputs");
-    assert_non_null(strstr(text, "cuBLASLt 13.0.2"));
-    be_graph_free(n.graph);
-    be_device_close(device);
-    be_device_close(asked);
-}
-
 /* With few channels a convolution, its ReLU and its pool are one launch of ours in every precision,
  * which rounds the operands as it loads them; with more, and where the user asks for it, cuDNN's
  * and a pool. */
@@ -273,6 +255,27 @@ static void few_channels_stay_one_launch(void **state)
     }
     be_graph_free(few.graph);
     be_graph_free(more.graph);
+    be_device_close(device);
+    be_device_close(asked);
+}
+
+/* So does a small linear layer that is not deep; its operands have no copies in bf16. */
+static void small_products_are_ours(void **state)
+{
+    static const double errors[] = {
+        [BE_PRECISION_TF32] = TF32_ERROR, [BE_PRECISION_BF16] = BF16_ERROR};
+    (void)state;
+    char text[256];
+    be_device *device = open_device(NULL), *asked = open_device("cudnn");
+    network n = linear_new(DEPTH - 8);
+    for (be_precision p = BE_PRECISION_TF32; p <= BE_PRECISION_BF16; p++) {
+        expect_error(error_of(&n, device, p, text), errors[p], "a small product");
+        assert_string_equal(text, "native, CUDA 13.0, sm_90, NVRTC 13.0");
+        assert_int_equal(launches_of(&n, device, p), launches_of(&n, device, BE_PRECISION_FP32));
+        expect_error(error_of(&n, asked, p, text), errors[p], "asked for");
+        assert_non_null(strstr(text, "cuBLASLt 13.0.2"));
+    }
+    be_graph_free(n.graph);
     be_device_close(device);
     be_device_close(asked);
 }
@@ -490,7 +493,9 @@ static void narrow_weights_are_those_of_casts(void **state)
     (void)state;
     for (size_t i = 0; i < sizeof ids / sizeof *ids; i++) {
         be_device *device = NULL;
-        ASSERT_OK(be_device_open(ids[i], &(be_device_options){.threads = 1}, &device, &err));
+        /* So small products are ours elsewhere, and have no copies. */
+        be_device_options with = {.threads = 1, .library = i == 0 ? "cudnn" : NULL};
+        ASSERT_OK(be_device_open(ids[i], &with, &device, &err));
         for (size_t o = 0; o < sizeof optimizers / sizeof *optimizers; o++) {
             float whole[3] = {0}, apart[3] = {0};
             workload_model model = model_with(w, &optimizers[o]);
@@ -570,7 +575,7 @@ int main(void)
         cmocka_unit_test_setup(fp32_in_the_place_of_tf32_is_noticed, clean),
         cmocka_unit_test_setup(a_convolution_without_an_engine_is_ours, clean),
         cmocka_unit_test_setup(few_channels_stay_one_launch, clean),
-        cmocka_unit_test_setup(few_outputs_are_ours_in_tf32, clean),
+        cmocka_unit_test_setup(small_products_are_ours, clean),
         cmocka_unit_test_setup(attention_rounds_all_that_it_multiplies, clean),
         cmocka_unit_test_setup(without_the_libraries, clean),
         cmocka_unit_test_setup(networks_train, clean),

@@ -2,8 +2,10 @@
 #include "backend/cuda/cuda_driver.h"
 #include "ops/matmul/linear.h"
 
-#define FEW_CHANNELS 32        /* of an image, or outputs of a linear layer … */
-#define FEW_ELEMENTS (1 << 17) /* … that reads so many */
+#define FEW_CHANNELS 32
+#define FEW_WEIGHTS (1 << 17)  /* of a linear layer … */
+#define FEW_PRODUCTS (1 << 24) /* … and multiplications of numbers */
+#define DEEP 512
 
 /* The two columns, one after the other. */
 #define DECLARE_00(name)
@@ -35,16 +37,17 @@ static bool wants_parts(const be_graph *g, const graph_node *node, const be_op *
     return w.dim[0] > FEW_CHANNELS || w.dim[1] > FEW_CHANNELS;
 }
 
-/* The last layer of a small network: our kernel makes the gradient of the bias with that of the
- * weights, where the library needs another launch, and this is what such a layer costs.  In bf16
- * the copies that it reads are there anyway. */
-static bool leaves(const gpu_call *call)
+/* Small layers: the library's have no ReLU at their ends, and its gradients take two launches more
+ * for ReLU and the bias.  Forward it wins where the depth is large: it shares that among groups.
+ * The head of a wide network stays with its neighbours: what lies between them is bf16. */
+static bool leaves(const be_graph *g, const graph_node *node)
 {
-    const be_op *op = call->node->op;
-    if (call->precision != BE_PRECISION_TF32) return false;
-    if (op != &be_op_linear && op != &be_op_linear_backward) return false;
-    linear_sizes s = linear_sizes_of(call->attrs, &call->in_shape[0], &call->in_shape[1]);
-    return s.out <= FEW_CHANNELS && s.rows * s.in <= FEW_ELEMENTS;
+    if (node->op != &be_op_linear && node->op != &be_op_linear_backward) return false;
+    be_shape x = be_value_shape(g, node->in[0]), w = be_value_shape(g, node->in[1]);
+    linear_sizes s = linear_sizes_of(node->attrs, &x, &w);
+    if (s.in * s.out > FEW_WEIGHTS || s.rows * s.in * s.out > FEW_PRODUCTS) return false;
+    if (s.out >= DEEP) return false; /* its rows may lie apart (gpu_layouts.c) */
+    return s.in < DEEP || (node->op == &be_op_linear_backward && s.out >= FEW_CHANNELS);
 }
 
 const gpu_library cuda_math_library = {

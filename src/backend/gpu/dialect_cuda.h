@@ -138,7 +138,18 @@ static __device__ __forceinline__ u32 dialect_pair_bf16(float low, float high)
 #define LOAD_BF16(p, i) dialect_load_bf16((p)[i])
 #define STORE_BF16(p, i, x) ((p)[i] = dialect_store_bf16(x))
 /* The upper half of a pair is the number itself: one instruction, where a single one takes two. */
-#define LOAD_F32_TO_BF16(p, i) FLOAT_OF(dialect_pair_bf16(0.0f, (p)[i]))
+#define FETCHED_F32_TO_BF16(x) FLOAT_OF(dialect_pair_bf16(0.0f, x))
+#define LOAD_F32_TO_BF16(p, i) FETCHED_F32_TO_BF16((p)[i])
+/* What is fetched ahead is rounded when it is used: who rounds it waits for it. */
+#define FETCH_F32(p, i) LOAD_F32(p, i)
+#define FETCH_F16(p, i) LOAD_F16(p, i)
+#define FETCH_BF16(p, i) LOAD_BF16(p, i)
+#define FETCH_TF32(p, i) LOAD_F32(p, i)
+#define FETCH_F32_TO_BF16(p, i) LOAD_F32(p, i)
+#define FETCHED_F32(x) (x)
+#define FETCHED_F16(x) (x)
+#define FETCHED_BF16(x) (x)
+#define FETCHED_TF32(x) dialect_round_tf32(x)
 static __device__ __forceinline__ void dialect_load_4_f32(float *v, const float *p)
 {
     float4 all = *(const float4 *)p;
@@ -216,6 +227,8 @@ static __device__ __forceinline__ void dialect_store_8_bf16(u16 *p, const float 
 #define DIALECT_PASTE(word, type) word##type
 #define DIALECT_WORD(word, type) DIALECT_PASTE(word, type)
 #define LOAD(operand, p, i) DIALECT_WORD(LOAD_, operand##_TYPE)(p, i)
+#define FETCH(operand, p, i) DIALECT_WORD(FETCH_, operand##_TYPE)(p, i)
+#define FETCHED(operand, x) DIALECT_WORD(FETCHED_, operand##_TYPE)(x)
 #define STORE(operand, p, i, x) DIALECT_WORD(STORE_, operand##_TYPE)(p, i, x)
 #define LOAD_4(operand, v, p, i) DIALECT_WORD(LOAD_4_, operand##_TYPE)(v, p, i)
 #define STORE_4(operand, p, i, v) DIALECT_WORD(STORE_4_, operand##_TYPE)(p, i, v)

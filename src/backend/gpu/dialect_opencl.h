@@ -97,7 +97,18 @@ static inline ushort dialect_store_bf16(float x)
     return (ushort)((u + 0x7fffu + (u >> 16 & 1u)) >> 16);
 }
 #define STORE_BF16(p, i, x) ((p)[i] = dialect_store_bf16(x))
-#define LOAD_F32_TO_BF16(p, i) as_float((uint)dialect_store_bf16((p)[i]) << 16)
+#define FETCHED_F32_TO_BF16(x) as_float((uint)dialect_store_bf16(x) << 16)
+#define LOAD_F32_TO_BF16(p, i) FETCHED_F32_TO_BF16((p)[i])
+/* What is fetched ahead is rounded when it is used: who rounds it waits for it. */
+#define FETCH_F32(p, i) LOAD_F32(p, i)
+#define FETCH_F16(p, i) LOAD_F16(p, i)
+#define FETCH_BF16(p, i) LOAD_BF16(p, i)
+#define FETCH_TF32(p, i) LOAD_F32(p, i)
+#define FETCH_F32_TO_BF16(p, i) LOAD_F32(p, i)
+#define FETCHED_F32(x) (x)
+#define FETCHED_F16(x) (x)
+#define FETCHED_BF16(x) (x)
+#define FETCHED_TF32(x) dialect_round_tf32(x)
 /* Four and eight at a time: vectors, whose elements are the components in order. */
 static inline void dialect_load_4_f32(float *v, __global const float *p)
 {
@@ -168,6 +179,8 @@ static inline void dialect_store_8_bf16(__global ushort *p, const float *v)
 #define DIALECT_PASTE(word, type) word##type
 #define DIALECT_WORD(word, type) DIALECT_PASTE(word, type)
 #define LOAD(operand, p, i) DIALECT_WORD(LOAD_, operand##_TYPE)(p, i)
+#define FETCH(operand, p, i) DIALECT_WORD(FETCH_, operand##_TYPE)(p, i)
+#define FETCHED(operand, x) DIALECT_WORD(FETCHED_, operand##_TYPE)(x)
 #define STORE(operand, p, i, x) DIALECT_WORD(STORE_, operand##_TYPE)(p, i, x)
 #define LOAD_4(operand, v, p, i) DIALECT_WORD(LOAD_4_, operand##_TYPE)(v, p, i)
 #define STORE_4(operand, p, i, v) DIALECT_WORD(STORE_4_, operand##_TYPE)(p, i, v)

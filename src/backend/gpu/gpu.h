@@ -91,7 +91,7 @@ typedef struct gpu_kernel {
     bool no_fp32;        /* … all others do so in fp32 */
     /* Bit p: in be_precision p LOAD(IN0 …) rounds the operands of its products that are f32.  In
      * tf32 our own kernel takes so what the library has nothing for; in bf16 it needs no copies of
-     * them (gpu_rounds). */
+     * them where it computes a node beside a library (gpu_rounds). */
     unsigned rounds;
     bool is_wide; /* knows f32 alone where be_op.narrow_in, narrow_out allow bf16 */
     /* Refuse with the reason (BE_UNAVAILABLE), or choose units and scratch. */
@@ -205,7 +205,7 @@ typedef struct gpu_library {
     bool (*parts)(const be_graph *g, const graph_node *node, const be_op *op, bool is_asked_for);
     /* Whether our own kernels are wanted for this node, unless the user asked for the library;
      * NULL: for none that it takes. */
-    bool (*leaves)(const gpu_call *call);
+    bool (*leaves)(const be_graph *g, const graph_node *node);
     bool tensor_layouts; /* tensor cores want images of bf16 and odd rows as gpu_layouts.c says */
 } gpu_library;
 
@@ -252,6 +252,10 @@ bool gpu_rounds(const void *device, const be_graph *g, const graph_node *node);
 /* The elements of a value in reading order, however it lies; by way of a copy where not plainly. */
 be_status gpu_read_plain(gpu_driver *driver, gpu_span span, const graph_value *value, void *data,
                          size_t bytes, be_error *err);
+
+/* Whether the program's library leaves the node to our own kernels. */
+bool gpu_leaves(const gpu_device *device, const gpu_library *library, const be_graph *g,
+                const graph_node *node);
 
 /* See device_vtable. */
 bool gpu_has(const void *device, be_precision precision, const be_graph *g, const graph_node *node,

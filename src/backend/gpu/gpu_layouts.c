@@ -182,6 +182,7 @@ void gpu_layouts(const void *device, const be_graph *g, const graph_node *node,
 
 bool gpu_mixes(const void *device, const be_graph *g, const graph_node *node)
 {
+    if (gpu_rounds(device, g, node)) return false;
     if (!images_of(node->op)) return true;
     if (!wants_last(device, g)) return false;
     if (node->op == &be_op_conv2d || node->op == &be_op_conv2d_backward)

@@ -46,14 +46,20 @@ bool gpu_has(const void *device, be_precision precision, const be_graph *g, cons
            !(library && library->parts && library->parts(g, node, op, library == gpu->library));
 }
 
+bool gpu_leaves(const gpu_device *device, const gpu_library *library, const be_graph *g,
+                const graph_node *node)
+{
+    if (!library->table[gpu_op_index(node->op)]) return true;
+    return library != device->library && library->leaves && library->leaves(g, node);
+}
+
 bool gpu_rounds(const void *device, const be_graph *g, const graph_node *node)
 {
     gpu_device *gpu = (gpu_device *)(uintptr_t)device;
     const gpu_library *library = NULL;
-    int index = gpu_op_index(node->op);
-    const gpu_kernel *own = gpu_table[index];
-    if (gpu_library_find(gpu, g->precision, &library, NULL) != BE_OK) library = NULL;
-    return own && own->rounds >> g->precision & 1 && !(library && library->table[index]);
+    const gpu_kernel *own = gpu_table[gpu_op_index(node->op)];
+    if (gpu_library_find(gpu, g->precision, &library, NULL) != BE_OK || !library) return false;
+    return own && own->rounds >> g->precision & 1 && gpu_leaves(gpu, library, g, node);
 }
 
 size_t gpu_implementations_text(const gpu_call *calls, size_t count, char *out, size_t room)

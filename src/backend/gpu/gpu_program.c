@@ -74,20 +74,12 @@ static be_status call_try(gpu_call *call, const gpu_kernel *kernel, be_error *er
     return status;
 }
 
-/* Does the library leave it to our own kernels?  Not where the user asked for it. */
-static bool is_left(const program *p, size_t n)
-{
-    if (!p->library->leaves || p->library == p->device->library) return false;
-    gpu_call call = call_before(p, n);
-    return p->library->leaves(&call);
-}
-
 /* A library's implementation, where it is wanted and takes the node; else our own, which the plan
  * then names. */
 static be_status call_choose(program *p, size_t n, be_error *err)
 {
     int index = gpu_op_index(p->graph->nodes[n].op);
-    bool is_own = !p->library || is_left(p, n);
+    bool is_own = !p->library || gpu_leaves(p->device, p->library, p->graph, &p->graph->nodes[n]);
     const gpu_kernel *candidates[] = {is_own ? NULL : p->library->table[index], gpu_table[index]};
     be_error first = {.status = BE_OK};
     be_status status = BE_UNAVAILABLE;

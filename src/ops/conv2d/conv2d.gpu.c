@@ -55,7 +55,7 @@ DEVICE void fetch_m(ITEM_PARAM float *next, int *from, GLOBAL const IN0_T *x, co
         int channel = TAP_MAJOR ? k0 % CHANNELS + k : k0 / AREA + k / AREA;
         next[j] = 0.0f;
         if (i < BK * BM && from[j] != NOWHERE)
-            next[j] = LOAD(IN0, x, from[j] + channel * (HEIGHT * WIDTH));
+            next[j] = FETCH(IN0, x, from[j] + channel * (HEIGHT * WIDTH));
     }
 }
 
@@ -67,7 +67,7 @@ DEVICE void fetch_n(ITEM_PARAM float *next, GLOBAL const IN1_T *w, int output0, 
         int at = TAP_MAJOR ? (k0 % CHANNELS + k) * AREA + k0 / CHANNELS : k0 + k;
         next[j] = 0.0f;
         if (i < BK * BN && output < OUTPUTS)
-            next[j] = LOAD(IN1, w, output * (CHANNELS * AREA) + at);
+            next[j] = FETCH(IN1, w, output * (CHANNELS * AREA) + at);
     }
 }
 
@@ -77,12 +77,12 @@ DEVICE void put(ITEM_PARAM LOCAL float *mt, LOCAL float *nt, const float *next_m
     UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
     {
         int i = LOCAL_ID + j * GROUP;
-        if (i < BK * BM) mt[AT_M(i / BM, i % BM)] = next_m[j];
+        if (i < BK * BM) mt[AT_M(i / BM, i % BM)] = FETCHED(IN0, next_m[j]);
     }
     UNROLL_LOADS for (int j = 0; j < LOADS_N; j++)
     {
         int i = LOCAL_ID + j * GROUP;
-        if (i < BK * BN) nt[AT_N(i % BK, i / BK)] = next_n[j];
+        if (i < BK * BN) nt[AT_N(i % BK, i / BK)] = FETCHED(IN1, next_n[j]);
     }
 }
 

@@ -54,7 +54,7 @@ DEVICE void fetch_m(ITEM_PARAM float *next, GLOBAL const IN0_T *x, const int *we
                              : h + row[j] >= 0 && h + row[j] < HEIGHT && v + column[j] >= 0 &&
                                    v + column[j] < WIDTH;
         next[j] = row[j] == BIAS_ROW && place < end ? 1.0f : 0.0f;
-        if (i < BK * BM && place < end && inside) next[j] = LOAD(IN0, x, at + weight_at[j]);
+        if (i < BK * BM && place < end && inside) next[j] = FETCH(IN0, x, at + weight_at[j]);
     }
 }
 
@@ -73,7 +73,7 @@ DEVICE void fetch_n(ITEM_PARAM float *next, GATE *gate, int *won, GLOBAL const I
         if (i < BK * BN && output < OUTPUTS && place < end) {
             int at = (image * OUTPUTS + output) * PLANE;
             at += FROM_POOL ? h / 2 * (OUT_WIDTH / 2) + v / 2 : h * OUT_WIDTH + v;
-            next[j] = LOAD(IN3, dy, at);
+            next[j] = FETCH(IN3, dy, at);
 #if FROM_POOL
             gate[j] = index[at];
 #elif FROM_RELU
@@ -89,7 +89,7 @@ DEVICE void put(ITEM_PARAM LOCAL float *mt, LOCAL float *nt, const float *next_m
     UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
     {
         int i = LOCAL_ID + j * GROUP;
-        if (i < BK * BM) mt[AT_M(i % BK, i / BK)] = next_m[j];
+        if (i < BK * BM) mt[AT_M(i % BK, i / BK)] = FETCHED(IN0, next_m[j]);
     }
     UNROLL_LOADS for (int j = 0; j < LOADS_N; j++)
     {
@@ -97,7 +97,7 @@ DEVICE void put(ITEM_PARAM LOCAL float *mt, LOCAL float *nt, const float *next_m
         float value = next_n[j];
         if (FROM_POOL && gate[j] != won[j]) value = 0.0f;
         if (FROM_RELU && gate[j] <= 0.0f) value = 0.0f;
-        if (i < BK * BN) nt[AT_N(i % BK, i / BK)] = value;
+        if (i < BK * BN) nt[AT_N(i % BK, i / BK)] = FETCHED(IN3, value);
     }
 }
 

@@ -63,7 +63,7 @@ DEVICE void fetch_m(ITEM_PARAM float *next, GATE *gate, int *won, int *from, GLO
         next[j] = 0.0f;
         gate[j] = 0;
         if (i < BK * BM && from[j] != NOWHERE) {
-            next[j] = LOAD(IN3, dy, from[j] + output * PLANE);
+            next[j] = FETCH(IN3, dy, from[j] + output * PLANE);
 #if FROM_POOL
             gate[j] = index[from[j] + output * PLANE];
 #elif FROM_RELU
@@ -82,7 +82,7 @@ DEVICE void fetch_n(ITEM_PARAM float *next, GLOBAL const IN1_T *w, int channel0,
         int output = TAP_MAJOR ? k0 % OUTPUTS + k : k0 / AREA + k / AREA;
         next[j] = 0.0f;
         if (i < BK * BN && channel < CHANNELS)
-            next[j] = LOAD(IN1, w, (output * CHANNELS + channel) * AREA + tap);
+            next[j] = FETCH(IN1, w, (output * CHANNELS + channel) * AREA + tap);
     }
 }
 
@@ -95,12 +95,12 @@ DEVICE void put(ITEM_PARAM LOCAL float *mt, LOCAL float *nt, const float *next_m
         float value = next_m[j];
         if (FROM_POOL && gate[j] != won[j]) value = 0.0f;
         if (FROM_RELU && gate[j] <= 0.0f) value = 0.0f;
-        if (i < BK * BM) mt[AT_M(i / BM, i % BM)] = value;
+        if (i < BK * BM) mt[AT_M(i / BM, i % BM)] = FETCHED(IN3, value);
     }
     UNROLL_LOADS for (int j = 0; j < LOADS_N; j++)
     {
         int i = LOCAL_ID + j * GROUP;
-        if (i < BK * BN) nt[AT_N(i / BN, i % BN)] = next_n[j];
+        if (i < BK * BN) nt[AT_N(i / BN, i % BN)] = FETCHED(IN1, next_n[j]);
     }
 }
 

@@ -94,10 +94,10 @@ const gpu_kernel GPU_KERNEL(linear) = {.implementation = GPU_IMPLEMENTATION,
                                        .prepare = linear_prepare,
                                        .record = linear_record,
                                        .precisions = GPU_BF16,
-                                       .rounds = GPU_TF32};
+                                       .rounds = GPU_TF32_BF16};
 const gpu_kernel GPU_KERNEL(linear_backward) = {.implementation = GPU_IMPLEMENTATION,
                                                 .is_wide = true,
                                                 .prepare = linear_backward_prepare,
                                                 .record = linear_backward_record,
                                                 .precisions = GPU_BF16,
-                                                .rounds = GPU_TF32};
+                                                .rounds = GPU_TF32_BF16};

@@ -33,7 +33,7 @@ DEVICE void fetch_m(ITEM_PARAM float *next, GLOBAL const P_T *p, int column0, in
         int i = LOCAL_ID + j * GROUP, k = k0 + K_OF_M(i), column = column0 + M_OF_M(i);
         next[j] = ONES && k < end && column == COLUMNS ? 1.0f : 0.0f;
         if (i < BK * BM && k < end && column < COLUMNS)
-            next[j] = LOAD(P, p, column * P_COLUMN + k * P_K);
+            next[j] = FETCH(P, p, column * P_COLUMN + k * P_K);
     }
 }
 
@@ -46,7 +46,7 @@ DEVICE void fetch_n(ITEM_PARAM float *next, float *gate, GLOBAL const Q_T *q,
         int i = LOCAL_ID + j * GROUP, k = k0 + K_OF_N(i), row = row0 + N_OF_N(i);
         next[j] = gate[j] = 0.0f;
         if (i < BK * BN && k < end && row < ROWS) {
-            next[j] = LOAD(Q, q, row * Q_ROW + k * Q_K);
+            next[j] = FETCH(Q, q, row * Q_ROW + k * Q_K);
             if (MASK) gate[j] = mask[row * Q_ROW + k * Q_K];
         }
     }
@@ -58,13 +58,13 @@ DEVICE void put(ITEM_PARAM LOCAL float *mt, LOCAL float *nt, const float *next_m
     UNROLL_LOADS for (int j = 0; j < LOADS_M; j++)
     {
         int i = LOCAL_ID + j * GROUP;
-        if (i < BK * BM) mt[AT_M(K_OF_M(i), M_OF_M(i))] = next_m[j];
+        if (i < BK * BM) mt[AT_M(K_OF_M(i), M_OF_M(i))] = FETCHED(P, next_m[j]);
     }
     UNROLL_LOADS for (int j = 0; j < LOADS_N; j++)
     {
         int i = LOCAL_ID + j * GROUP;
         float value = MASK && !(gate[j] > 0.0f) ? 0.0f : next_n[j];
-        if (i < BK * BN) nt[AT_N(K_OF_N(i), N_OF_N(i))] = value;
+        if (i < BK * BN) nt[AT_N(K_OF_N(i), N_OF_N(i))] = FETCHED(Q, value);
     }
 }
 
