@@ -1,22 +1,20 @@
 /* Aligned host memory, growth of arrays, arenas. */
 #include "core/memory.h"
 
-#include <omp.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdbool.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#if defined(__linux__)
+#if defined(__linux__) || defined(__APPLE__)
 #include <sys/mman.h>
 #endif
 
-#include "core/team.h"
-
 #define ARENA_BLOCK_BYTES (64 * 1024)
 #define HUGE_PAGE ((size_t)2 << 20)
-#define CLEARED_BYTES ((size_t)32 << 20) /* by a thread at a time */
+#define MAPPED_BYTES ((size_t)32 << 20) /* from here on a block is the system's own */
 
 static _Thread_local size_t memory_count, memory_failing;
 
@@ -35,29 +33,86 @@ size_t memory_fail_at(size_t n)
 }
 
 /* Large blocks lie on huge pages where the system has them for the asking: the tiles of a product
- * touch a page a row, more of them than a processor keeps the addresses of. */
-static void *huge_alloc(size_t bytes)
+ * touch a page a row, more of them than a processor keeps the addresses of.  Where it is refused,
+ * the block lies on small pages: slower, and nothing else.  The end that fills no page stays small,
+ * so that no memory is taken which nobody asked for. */
+static void want_huge_pages(void *block, size_t bytes)
 {
-    void *block = aligned_alloc(HUGE_PAGE, (bytes + HUGE_PAGE - 1) / HUGE_PAGE * HUGE_PAGE);
 #if defined(MADV_HUGEPAGE)
-    /* Where it is refused, the block lies on small pages: slower, and nothing else.  The end that
-     * fills no page stays small, so that no memory is taken which nobody asked for. */
-    if (block) (void)madvise(block, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+    (void)madvise(block, bytes / HUGE_PAGE * HUGE_PAGE, MADV_HUGEPAGE);
+#else
+    (void)block, (void)bytes;
 #endif
+}
+
+/* ---------------------------------------------------------------- the largest blocks */
+
+/* They come from the system itself, which clears a page when it is first touched.  Nothing else has
+ * to: of what a large model takes most is first touched in a step, and clearing it before would
+ * keep its first step waiting for seconds.  AddressSanitizer watches its own blocks alone. */
+#if (defined(__linux__) || defined(__APPLE__)) && !defined(__SANITIZE_ADDRESS__)
+#define HAS_MAPPED 1
+#endif
+
+#ifdef HAS_MAPPED
+/* Lies in front of its block. */
+typedef struct mapped_block {
+    struct mapped_block *next;
+    void *begin;
+    size_t bytes; /* of the whole mapping */
+} mapped_block;
+
+static pthread_mutex_t mapped_lock = PTHREAD_MUTEX_INITIALIZER;
+static mapped_block *mapped_blocks;
+
+static mapped_block *head_of(void *block)
+{
+    return (mapped_block *)block - 1;
+}
+
+static void *mapped_alloc(size_t bytes)
+{
+    if (bytes > SIZE_MAX - 2 * HUGE_PAGE) return NULL;
+    size_t whole = bytes + 2 * HUGE_PAGE;
+    void *begin = mmap(NULL, whole, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (begin == MAP_FAILED) return NULL;
+    /* The first border of a huge page with room for the head in front of it. */
+    uintptr_t after = (uintptr_t)begin + sizeof(mapped_block) + HUGE_PAGE - 1;
+    void *block = (char *)begin + (after / HUGE_PAGE * HUGE_PAGE - (uintptr_t)begin);
+    want_huge_pages(block, bytes);
+    pthread_mutex_lock(&mapped_lock);
+    *head_of(block) = (mapped_block){mapped_blocks, begin, whole};
+    mapped_blocks = head_of(block);
+    pthread_mutex_unlock(&mapped_lock);
     return block;
 }
 
-/* The system clears a page when it is first touched, which takes longer than all else that is done
- * to the weights of a large model before its first step: so all threads touch a large block. */
-static void clear(void *block, size_t bytes)
+/* Was it such a block? */
+static bool mapped_free(void *block)
 {
-    int64_t parts = (int64_t)((bytes + CLEARED_BYTES - 1) / CLEARED_BYTES);
-    int threads = parts > 1 ? team_possible(omp_get_max_threads()) : 1;
-#pragma omp parallel for schedule(static) num_threads(threads) if (threads > 1)
-    for (int64_t p = 0; p < parts; p++) {
-        size_t from = (size_t)p * CLEARED_BYTES, rest = bytes - from;
-        memset((char *)block + from, 0, rest < CLEARED_BYTES ? rest : CLEARED_BYTES);
-    }
+    if ((uintptr_t)block % HUGE_PAGE) return false;
+    pthread_mutex_lock(&mapped_lock);
+    mapped_block **at = &mapped_blocks;
+    while (*at && *at != head_of(block)) at = &(*at)->next;
+    mapped_block *found = *at;
+    if (found) *at = found->next;
+    pthread_mutex_unlock(&mapped_lock);
+    if (found) munmap(found->begin, found->bytes);
+    return found != NULL;
+}
+#endif
+
+static void *block_alloc(size_t bytes)
+{
+#ifdef HAS_MAPPED
+    if (bytes >= MAPPED_BYTES) return mapped_alloc(bytes);
+#endif
+    bool is_huge = bytes >= HUGE_PAGE;
+    size_t align = is_huge ? HUGE_PAGE : MEMORY_ALIGN;
+    void *block = aligned_alloc(align, (bytes + align - 1) / align * align);
+    if (!block) return NULL;
+    if (is_huge) want_huge_pages(block, bytes);
+    return memset(block, 0, bytes);
 }
 
 be_status memory_alloc(void **out, size_t bytes, const char *what, be_error *err)
@@ -67,20 +122,20 @@ be_status memory_alloc(void **out, size_t bytes, const char *what, be_error *err
         FAIL(err, BE_NO_MEMORY, "%s: a size of %zu bytes is beyond any address space", what, bytes);
     size_t rounded = (bytes + MEMORY_ALIGN - 1) / MEMORY_ALIGN * MEMORY_ALIGN;
     if (rounded == 0) rounded = MEMORY_ALIGN;
-    void *block = memory_must_fail()     ? NULL
-                  : rounded >= HUGE_PAGE ? huge_alloc(rounded)
-                                         : aligned_alloc(MEMORY_ALIGN, rounded);
+    void *block = memory_must_fail() ? NULL : block_alloc(rounded);
     if (!block)
         FAIL(err, BE_NO_MEMORY,
              "%s: the system has no %zu bytes (%.1f MiB) left; use a smaller batch or free memory",
              what, bytes, (double)bytes / 1048576.0);
-    clear(block, rounded);
     *out = block;
     return BE_OK;
 }
 
 void memory_free(void *block)
 {
+#ifdef HAS_MAPPED
+    if (block && mapped_free(block)) return;
+#endif
     free(block);
 }
 
