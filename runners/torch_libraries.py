@@ -1,6 +1,6 @@
 """What PyTorch stands on: devices, versions, the BLAS that is really loaded, threads, precision.
 
-Owns every difference between PyTorch 1.13 and 2.x and between cpu, cuda and mps.
+Owns every difference between PyTorch 1.13 and 2.x and between cpu, cuda, xpu and mps.
 """
 import ctypes
 import os
@@ -22,10 +22,17 @@ def mps_available():
     return hasattr(torch.backends, "mps") and torch.backends.mps.is_available()
 
 
+def xpu_count():
+    """Intel's GPUs, which PyTorch 2.5 and later have."""
+    return torch.xpu.device_count() if hasattr(torch, "xpu") and torch.xpu.is_available() else 0
+
+
 def synchronize(device):
     """Wait until the device has done all its work."""
     if device.type == "cuda":
         torch.cuda.synchronize(device)
+    elif device.type == "xpu":
+        torch.xpu.synchronize(device)
     elif device.type == "mps":
         if hasattr(torch, "mps"):
             torch.mps.synchronize()
@@ -49,6 +56,8 @@ def random_states(device):
     states = {"cpu": torch.get_rng_state()}
     if device.type == "cuda":
         states["cuda"] = torch.cuda.get_rng_state(device)
+    elif device.type == "xpu":
+        states["xpu"] = torch.xpu.get_rng_state(device)
     elif device.type == "mps" and hasattr(torch, "mps"):
         states["mps"] = torch.mps.get_rng_state()
     return states
@@ -58,13 +67,15 @@ def set_random_states(device, states):
     torch.set_rng_state(states["cpu"])
     if "cuda" in states:
         torch.cuda.set_rng_state(states["cuda"], device)
+    if "xpu" in states:
+        torch.xpu.set_rng_state(states["xpu"], device)
     if "mps" in states:
         torch.mps.set_rng_state(states["mps"])
 
 
 def find_device(name):
-    if not re.fullmatch(r"cpu|mps|cuda(:\d{1,4})?", name):
-        raise Failure("UNAVAILABLE", "a device cpu, cuda, cuda:N or mps", f"'{name}'",
+    if not re.fullmatch(r"cpu|mps|(cuda|xpu)(:\d{1,4})?", name):
+        raise Failure("UNAVAILABLE", "a device cpu, cuda, cuda:N, xpu:N or mps", f"'{name}'",
                       "PyTorch runs on no other here")
     kind, _, index = name.partition(":")
     if kind == "mps" and not mps_available():
@@ -83,12 +94,21 @@ def find_device(name):
                           "check the driver and CUDA_VISIBLE_DEVICES")
         torch.cuda.set_device(int(index or 0))
         return torch.device("cuda", int(index or 0))
+    if kind == "xpu":
+        if int(index or 0) >= xpu_count():
+            raise Failure("UNAVAILABLE", f"the device '{name}'", f"{xpu_count()} GPUs of Intel in "
+                          f"PyTorch {torch.__version__}", "install a PyTorch for XPU from "
+                          "pytorch.org, and Intel's driver")
+        torch.xpu.set_device(int(index or 0))
+        return torch.device("xpu", int(index or 0))
     return torch.device(kind)
 
 
 def device_name(device):
     if device.type == "cuda":
         return torch.cuda.get_device_name(device)
+    if device.type == "xpu":
+        return torch.xpu.get_device_name(device)
     return cpu_name() + (" GPU" if device.type == "mps" else "")
 
 
@@ -96,6 +116,7 @@ def devices():
     found = [torch.device("cpu")]
     if torch.backends.cuda.is_built():
         found += [torch.device("cuda", i) for i in range(torch.cuda.device_count())]
+    found += [torch.device("xpu", i) for i in range(xpu_count())]
     if mps_available():
         found.append(torch.device("mps"))
     return [{"id": str(device), "name": device_name(device)} for device in found]
@@ -112,6 +133,8 @@ def fits(device, size_bytes):
     """Whether the device holds `size_bytes` of data and leaves half of its free memory."""
     if device.type == "cuda":
         return size_bytes <= torch.cuda.mem_get_info(device)[0] // 2
+    if device.type == "xpu" and hasattr(torch.xpu, "mem_get_info"):
+        return size_bytes <= torch.xpu.mem_get_info(device)[0] // 2
     if device.type == "mps" and hasattr(getattr(torch, "mps", None), "recommended_max_memory"):
         return size_bytes <= torch.mps.recommended_max_memory() // 2
     return True
@@ -249,6 +272,8 @@ def implementation(device):
         parts += [f"ROCm {torch.version.hip}", "MIOpen"]
     elif device.type == "cuda":
         parts += [f"CUDA {torch.version.cuda}", f"cuDNN {_cudnn() or 'none'}"]
+    elif device.type == "xpu":
+        parts.append(f"oneDNN {_onednn() or 'none'} on SYCL")
     elif device.type == "mps":
         parts.append("Metal")
     else:
@@ -277,7 +302,8 @@ def set_precision(device, precision):
     cuda = device.type == "cuda"
     recent = cuda and torch.cuda.get_device_capability(device) >= (8, 0)
     if precision == "tf32" and not recent:
-        refuse(f"{device_name(device)} ({device.type}), which has no TF32")
+        refuse(f"{device_name(device)} ({device.type}), " +
+               ("where it is not asked for" if device.type == "xpu" else "which has no TF32"))
     if precision == "bf16" and not (recent if cuda else _computes_bf16(device)):
         refuse(f"{device_name(device)} ({device.type}), on which this PyTorch computes no bfloat16")
     if cuda:

@@ -22,7 +22,7 @@ _PROFILED_STEPS = 8
 _OPS_MOST = 40
 
 # Side of the matrices, products: some ms on a few cores, on a large GPU, on an Apple GPU.
-_REFERENCE = {"cpu": (256, 16), "cuda": (2048, 6), "mps": (1024, 6)}
+_REFERENCE = {"cpu": (256, 16), "cuda": (2048, 6), "mps": (1024, 6), "xpu": (1024, 6)}
 
 
 class ReferenceChain:

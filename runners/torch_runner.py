@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """The PyTorch runner: speaks the runner protocol (docs/runner-protocol.md).
 
-Works with PyTorch 1.13 and 2.x on cpu, cuda and mps; an argument names another form than eager
+Works with PyTorch 1.13 and 2.x on cpu, cuda, xpu and mps; an argument names another form than eager
 (torch_forms.py).  Its parts: runner_protocol.py (requests and answers), runner_job.py (what is
 asked for, and its files), runner_engine.py and torch_engine.py (the ops), torch_group.py (several
 workers), torch_workloads.py (the models), torch_own.py, torch_own_file.py and own_file.py (a

@@ -101,6 +101,22 @@ class RefusalTest(unittest.TestCase):
                                            "found PYTORCH_ENABLE_MPS_FALLBACK=1, .*: unset it"):
                 torch_libraries.find_device("mps")
 
+    def test_the_gpus_of_intel(self):
+        """Listed, named and waited for; none is here, so PyTorch's functions are planted."""
+        xpu = mock.Mock(**{"is_available.return_value": True, "device_count.return_value": 2,
+                           "get_device_name.side_effect": lambda device: f"Arc {device.index}"})
+        with mock.patch.object(torch, "xpu", xpu, create=True):
+            found = torch_libraries.devices()
+            self.assertIn({"id": "xpu:1", "name": "Arc 1"}, found)
+            device = torch_libraries.find_device("xpu:1")
+            torch_libraries.synchronize(device)
+            xpu.synchronize.assert_called_once_with(device)
+            xpu.set_device.assert_called_once_with(1)
+            with self.assertRaisesRegex(runner_protocol.Failure, "device 'xpu:2', found 2 GPUs"):
+                torch_libraries.find_device("xpu:2")
+        with self.assertRaisesRegex(runner_protocol.Failure, "device 'xpu:0', found 0 GPUs"):
+            torch_libraries.find_device("xpu:0")
+
     def test_rocm_is_not_called_cuda(self):
         with mock.patch.object(torch.version, "hip", "6.4.1"):
             text = torch_libraries.implementation(torch.device("cuda", 0))

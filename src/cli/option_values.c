@@ -81,7 +81,8 @@ static be_status check_device(const char *word, be_error *err)
     const char *hint = option_hint(HINT_DEVICE, word);
     if (!hint) return BE_OK;
     FAIL(err, BE_USAGE,
-         "--device: expected cpu, cuda:N, mps, opencl:N or all, found \"%s\"; did you mean %s? "
+         "--device: expected cpu, cuda:N, xpu:N, mps, opencl:N or all, found \"%s\"; did you mean "
+         "%s? "
          "'breakeven devices' lists those that are here",
          word, hint);
 }
