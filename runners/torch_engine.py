@@ -211,7 +211,8 @@ class Session(Loop, runner_job.Job):
         if self.group is None:
             return traced
         self.group.expect_same(self.model.parameters())
-        batched = (self.output, "input", "target")
+        # Without targets the samples are compared with one another: all have the same logits.
+        batched = ("input", "target", *((self.output,) if self.targets else ()))
         return {name: self.group.mean(value) if name in ("loss", "losses") else
                 self.group.join(value) if name.partition(".")[0] in batched else value
                 for name, value in traced.items()}

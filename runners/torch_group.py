@@ -111,9 +111,14 @@ class Member:
                                 world_size=count, timeout=datetime.timedelta(seconds=LIMIT_S))
 
     def wrap(self, model):
+        model.gather = self.gather
         on = [self.device.index] if self.device.type == "cuda" else None
         return torch.nn.parallel.DistributedDataParallel(model, device_ids=on,
                                                          gradient_as_bucket_view=True)
+
+    def gather(self, features):
+        """Those of all ranks, for a loss that compares the samples of a batch with one another."""
+        return Gathered.apply(features, self)
 
     def mean(self, values):
         """Over the ranks; each has the same part of the batch."""
@@ -136,6 +141,23 @@ class Member:
         if len(set(found)) > 1:
             raise Failure("NUMERIC", "the same weights on all ranks", "others",
                           "this PyTorch's DistributedDataParallel does not work here")
+
+
+class Gathered(torch.autograd.Function):
+    """All ranks make the same loss of what they gather, so nothing is sent back; DDP takes the mean
+    of what they find for the weights behind it, of which the sum is wanted.  The function for it in
+    torch.distributed.nn has no way back by gloo in PyTorch 1.13."""
+
+    @staticmethod
+    def forward(context, features, member):
+        context.member, context.rows = member, len(features)
+        return member.join(features)
+
+    @staticmethod
+    def backward(context, gradient):
+        member, rows = context.member, context.rows
+        first = member.rank * rows
+        return gradient[first:first + rows] * member.count, None
 
 
 def leave():

@@ -14,7 +14,9 @@ if NO_TORCH is None:
     import safetensors_io
     import torch
     import torch_group
+    import torch_workloads
     from runner_protocol import Failure
+    from test_torch_ladder import SMALL, make_fields, make_job
     if not torch.distributed.is_available() or not torch.distributed.is_gloo_available():
         NO_TORCH = "this PyTorch has no gloo"
 
@@ -28,7 +30,10 @@ def children_of(pid):
 class GroupTest(RunnerCase):
     def trace(self, workload, **members):
         """What `parity` writes, and what the same steps lose in `run`."""
-        self.ok("prepare", **self.request(workload, dropout="counter", **members))
+        return self.trace_of(self.request(workload, dropout="counter", **members))
+
+    def trace_of(self, request):
+        self.ok("prepare", **request)
         self.ok("parity", steps=4, out=self.path("trace"))
         losses = self.ok("run", steps=4, losses=True)["losses"]
         return safetensors_io.read(self.path("trace")), losses
@@ -42,16 +47,38 @@ class GroupTest(RunnerCase):
                 with self.subTest(workload=workload, workers=workers):
                     found, losses = self.trace(workload, workers=workers)
                     self.assertEqual(list(found), list(alone))
-                    for name, value in alone.items():
-                        self.assertEqual(found[name].shape, value.shape, name)
-                        largest = float(np.abs(value).max())
-                        error = float(np.abs(found[name].astype(np.float64) - value).max())
-                        self.assertLessEqual(error, 2e-6 * largest, name)
+                    self.compare(found, alone)
                     np.testing.assert_allclose(losses, told, rtol=2e-6)
                     if workers == 2:
                         bits = bits or found
                         self.assertEqual({n: v.tobytes() for n, v in bits.items()},
                                          {n: v.tobytes() for n, v in found.items()})
+
+    def compare(self, found, alone):
+        for name, value in alone.items():
+            self.assertEqual(found[name].shape, value.shape, name)
+            largest = float(np.abs(value).max())
+            error = float(np.abs(found[name].astype(np.float64) - value).max())
+            self.assertLessEqual(error, 2e-6 * largest, name)
+
+    def test_a_clip_compares_the_pairs_of_all(self):
+        """By gathering their features: logits, losses and gradients of the whole batch."""
+        torch.manual_seed(1)
+        job = make_job("clip", **SMALL["clip"])
+        model = torch_workloads.new_model(job)
+        request = {**self.request("mlp-mnist", data=make_fields(job, np.random.default_rng(2)),
+                                  weights={n: v.numpy() for n, v in model.state_dict().items()}),
+                   **job.dimensions, "workload": "clip", "batch": 4,
+                   "normalize": {"images": {"mean": [0.4] * 3, "std": [0.25] * 3}}}
+        alone, told = self.trace_of(request)
+        for workers in (2, 4):
+            with self.subTest(workers=workers):
+                found, losses = self.trace_of({**request, "workers": workers})
+                self.assertEqual(list(found), list(alone))
+                # Of a bias of keys, which shifts all products of a query alike, it is 0.
+                self.compare(found, {name: value for name, value in alone.items()
+                                     if not name.endswith("k_proj.bias")})
+                np.testing.assert_allclose(losses, told, rtol=2e-6)
 
     def test_what_cannot_be_is_refused(self):
         def asked(**changes):
