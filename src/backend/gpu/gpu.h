@@ -144,16 +144,16 @@ int gpu_choose(gpu_call *call, int ways, uint64_t hash);
 int gpu_groups(const gpu_call *call, int64_t items, int64_t each, int most);
 
 /* One launch of a kernel of a unit. */
-typedef struct gpu_step {
+typedef struct gpu_unit_launch {
     int unit; /* the first that prepare added is 0 */
     const char *kernel;
     int groups;
     int argument_count;
     const gpu_argument *arguments; /* both by GPU_ARGUMENTS(…) */
-} gpu_step;
+} gpu_unit_launch;
 
 /* For record. */
-be_status gpu_record(gpu_recorder *recorder, const gpu_call *call, const gpu_step *step,
+be_status gpu_record(gpu_recorder *recorder, const gpu_call *call, const gpu_unit_launch *what,
                      be_error *err);
 
 /* The same for a task, which lives as long as the call; NULL in a dry run. */

@@ -257,17 +257,17 @@ static be_status add_launch(gpu_recorder *recorder, int argument_count,
     return BE_OK;
 }
 
-be_status gpu_record(gpu_recorder *recorder, const gpu_call *call, const gpu_step *step,
+be_status gpu_record(gpu_recorder *recorder, const gpu_call *call, const gpu_unit_launch *what,
                      be_error *err)
 {
     gpu_launch *launch = NULL;
-    MUST(step->unit < call->unit_count && step->groups > 0);
-    TRY(add_launch(recorder, step->argument_count, step->arguments, &launch, err));
-    launch->groups = step->groups;
-    launch->group = call->units[step->unit].group;
+    MUST(what->unit < call->unit_count && what->groups > 0);
+    TRY(add_launch(recorder, what->argument_count, what->arguments, &launch, err));
+    launch->groups = what->groups;
+    launch->group = call->units[what->unit].group;
     if (recorder->modules)
-        TRY(recorder->driver->vtable->function(recorder->driver, recorder->modules[step->unit],
-                                               step->kernel, &launch->function, err));
+        TRY(recorder->driver->vtable->function(recorder->driver, recorder->modules[what->unit],
+                                               what->kernel, &launch->function, err));
     recorder->count++;
     return BE_OK;
 }

@@ -11,7 +11,7 @@
 #include "backend/gpu/gpu.h"
 #include "core/topology.h"
 
-#define GROUPS_A_UNIT 8
+#define GROUPS_PER_UNIT 8
 #define STEPS 16 /* as in the kernel file */
 #define MEMORY_MOST ((size_t)256 << 20)
 #define TRANSFER_MOST ((size_t)64 << 20)
@@ -87,7 +87,7 @@ static void choose_sizes(gpu_probe *p)
     if (p->slice_chunks < 1) p->slice_chunks = 1;
     p->memory_bytes = (size_t)p->slice_chunks * (size_t)p->slices * chunk;
     p->cache_chunks = (int)(fmin((double)f->cache_bytes / 4, (double)p->memory_bytes) / chunk);
-    p->groups = f->units * GROUPS_A_UNIT;
+    p->groups = f->units * GROUPS_PER_UNIT;
     p->results_bytes = (size_t)p->groups * (size_t)p->group * sizeof(float);
     device_probe *b = &p->base;
     double items = (double)p->groups * p->group;

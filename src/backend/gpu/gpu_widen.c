@@ -2,7 +2,7 @@
 #include "backend/gpu/gpu_widen.h"
 
 #define GROUP_WANTED 256
-#define GROUPS_A_UNIT 8
+#define GROUPS_PER_UNIT 8
 #define ALIGN 256 /* of parts of scratch */
 
 extern const gpu_source gpu_source_widen;
@@ -60,12 +60,12 @@ static be_status convert(const gpu_call *call, gpu_recorder *recorder, const cha
 {
     int64_t count = shape_elements(shape);
     int group = call->units[call->widen_unit].group;
-    return gpu_record(
-        recorder, call,
-        &(gpu_step){call->widen_unit, kernel,
-                    gpu_groups(call, (count + 7) / 8, group, GROUPS_A_UNIT),
-                    GPU_ARGUMENTS(gpu_reads(spans[0]), gpu_writes(spans[1]), gpu_int(count))},
-        err);
+    return gpu_record(recorder, call,
+                      &(gpu_unit_launch){
+                          call->widen_unit, kernel,
+                          gpu_groups(call, (count + 7) / 8, group, GROUPS_PER_UNIT),
+                          GPU_ARGUMENTS(gpu_reads(spans[0]), gpu_writes(spans[1]), gpu_int(count))},
+                      err);
 }
 
 static gpu_span wide_part(const gpu_call *call, size_t at, const be_shape *shape)

@@ -16,7 +16,7 @@
 extern const gpu_source gpu_source_attention_narrow;
 
 #define GROUP_WANTED 256
-#define GROUPS_A_UNIT 8
+#define GROUPS_PER_UNIT 8
 /* Of zeros: what stands behind cuDNN has the device to itself, and rows of a group wait for one
  * another's lengths. */
 #define ZERO_GROUPS_A_UNIT 16
@@ -156,11 +156,11 @@ static be_status attention_backward_prepare(gpu_call *call, be_error *err)
 
 /* ---------------------------------------------------------------- our own kernels */
 
-static be_status record(const gpu_call *call, gpu_recorder *recorder, const gpu_step *step,
+static be_status record(const gpu_call *call, gpu_recorder *recorder, const gpu_unit_launch *launch,
                         int64_t items, be_error *err)
 {
-    gpu_step whole = *step;
-    whole.groups = gpu_groups(call, items, call->units[0].group, GROUPS_A_UNIT);
+    gpu_unit_launch whole = *launch;
+    whole.groups = gpu_groups(call, items, call->units[0].group, GROUPS_PER_UNIT);
     return gpu_record(recorder, call, &whole, err);
 }
 
@@ -179,12 +179,12 @@ static be_status record_lengths(const gpu_call *call, gpu_recorder *recorder, be
 {
     const library_attention *a = call->state;
     if (!call->fills_shared) return BE_OK;
-    const gpu_step step = {0, "attention_lengths", 0,
-                           GPU_ARGUMENTS(gpu_reads(call->in[ATTENTION_LENGTHS]),
-                                         gpu_writes(lengths_span(call, a, 0)),
-                                         gpu_writes(lengths_span(call, a, 1)), gpu_int(a->s.batch),
-                                         gpu_int(a->s.queries), gpu_int(a->s.keys))};
-    return record(call, recorder, &step, a->s.batch, err);
+    const gpu_unit_launch launch = {
+        0, "attention_lengths", 0,
+        GPU_ARGUMENTS(gpu_reads(call->in[ATTENTION_LENGTHS]), gpu_writes(lengths_span(call, a, 0)),
+                      gpu_writes(lengths_span(call, a, 1)), gpu_int(a->s.batch),
+                      gpu_int(a->s.queries), gpu_int(a->s.keys))};
+    return record(call, recorder, &launch, a->s.batch, err);
 }
 
 /* Where rows lie, and which of their columns are of queries. */
@@ -202,14 +202,15 @@ static be_status record_widen(const gpu_call *call, gpu_recorder *recorder, cons
     const library_attention *a = call->state;
     gpu_span lengths = call->in[ATTENTION_LENGTHS];
     int64_t eights = w->count / EIGHT, rows = w->count / w->row;
-    const gpu_step widen = {0, "attention_widen", 0,
-                            GPU_ARGUMENTS(gpu_reads(w->from), gpu_reads(lengths), gpu_writes(w->to),
-                                          gpu_int(eights), gpu_int(w->tokens), gpu_int(w->row),
+    const gpu_unit_launch widen = {0, "attention_widen", 0,
+                                   GPU_ARGUMENTS(gpu_reads(w->from), gpu_reads(lengths),
+                                                 gpu_writes(w->to), gpu_int(eights),
+                                                 gpu_int(w->tokens), gpu_int(w->row),
+                                                 gpu_int(w->of_queries), gpu_int(a->s.keys))};
+    gpu_unit_launch zero = {0, "attention_zero", 0,
+                            GPU_ARGUMENTS(gpu_reads(lengths), gpu_writes(w->to), gpu_int(rows),
+                                          gpu_int(w->tokens), gpu_int(w->row),
                                           gpu_int(w->of_queries), gpu_int(a->s.keys))};
-    gpu_step zero = {0, "attention_zero", 0,
-                     GPU_ARGUMENTS(gpu_reads(lengths), gpu_writes(w->to), gpu_int(rows),
-                                   gpu_int(w->tokens), gpu_int(w->row), gpu_int(w->of_queries),
-                                   gpu_int(a->s.keys))};
     if (w->type != BE_BF16) return record(call, recorder, &widen, eights, err);
     if (call->in_shape[ATTENTION_LENGTHS].rank < 0) return BE_OK;
     zero.groups = gpu_groups(call, rows, 1, ZERO_GROUPS_A_UNIT);
@@ -264,13 +265,14 @@ static be_status record_results(const gpu_call *call, gpu_recorder *recorder, gp
                          s->width, s->width};
     if (!is_narrow) TRY(record_widen(call, recorder, &y, err));
     if (call->in_shape[ATTENTION_LENGTHS].rank < 0) return BE_OK;
-    const gpu_step step = {0, "attention_no_keys", gpu_groups(call, s->batch, 1, GROUPS_A_UNIT),
-                           GPU_ARGUMENTS(gpu_reads(call->in[ATTENTION_LENGTHS]),
-                                         gpu_writes(is_narrow ? call->out[0] : (gpu_span){0}),
-                                         gpu_writes(call->out[1]), gpu_int(s->batch),
-                                         gpu_int(is_narrow ? s->queries * s->width : 0),
-                                         gpu_int(s->heads * s->queries), gpu_int(s->keys))};
-    return gpu_record(recorder, call, &step, err);
+    const gpu_unit_launch launch = {
+        0, "attention_no_keys", gpu_groups(call, s->batch, 1, GROUPS_PER_UNIT),
+        GPU_ARGUMENTS(gpu_reads(call->in[ATTENTION_LENGTHS]),
+                      gpu_writes(is_narrow ? call->out[0] : (gpu_span){0}),
+                      gpu_writes(call->out[1]), gpu_int(s->batch),
+                      gpu_int(is_narrow ? s->queries * s->width : 0),
+                      gpu_int(s->heads * s->queries), gpu_int(s->keys))};
+    return gpu_record(recorder, call, &launch, err);
 }
 
 static be_status attention_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
@@ -337,9 +339,10 @@ static be_status attention_backward_record(const gpu_call *call, gpu_recorder *r
                  (size_t)(a->s.batch * a->s.heads * a->s.queries) * sizeof(float));
     for (int o = 0; o < (a->s.is_packed ? 1 : 3); o++) made[o] = gradient_span(call, a, o);
     for (int o = 0; o < 3; o++) spans[CUDNN_ATTENTION_DQ + o] = operand_span(&a->s, made, o);
-    const gpu_step narrow = {0, "attention_narrow", 0,
-                             GPU_ARGUMENTS(gpu_reads(in[ATTENTION_Y]),
-                                           gpu_writes(spans[CUDNN_ATTENTION_Y]), gpu_int(eights))};
+    const gpu_unit_launch narrow = {0, "attention_narrow", 0,
+                                    GPU_ARGUMENTS(gpu_reads(in[ATTENTION_Y]),
+                                                  gpu_writes(spans[CUDNN_ATTENTION_Y]),
+                                                  gpu_int(eights))};
     if (!is_narrow) TRY(record(call, recorder, &narrow, eights, err));
     TRY(record_lengths(call, recorder, err));
     TRY(bind(call, recorder, a, spans, work, err));

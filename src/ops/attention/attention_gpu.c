@@ -117,10 +117,11 @@ static be_status attention_record(const gpu_call *call, gpu_recorder *recorder, 
     const gpu_span *in = call->in;
     return gpu_record(
         recorder, call,
-        &(gpu_step){0, "attention", groups_for(call, units),
-                    GPU_ARGUMENTS(gpu_reads(in[0]), gpu_reads(in[1]), gpu_reads(in[2]),
-                                  gpu_reads(in[ATTENTION_LENGTHS]), gpu_writes(call->out[0]),
-                                  gpu_writes(call->out[1]), gpu_int(units), gpu_float(s.scale))},
+        &(gpu_unit_launch){0, "attention", groups_for(call, units),
+                           GPU_ARGUMENTS(gpu_reads(in[0]), gpu_reads(in[1]), gpu_reads(in[2]),
+                                         gpu_reads(in[ATTENTION_LENGTHS]), gpu_writes(call->out[0]),
+                                         gpu_writes(call->out[1]), gpu_int(units),
+                                         gpu_float(s.scale))},
         err);
 }
 
@@ -152,18 +153,19 @@ static be_status record_queries(const gpu_call *call, gpu_recorder *recorder,
     int64_t units = s->batch * s->heads * blocks_of(s->queries, call->state);
     TRY(gpu_record(
         recorder, call,
-        &(gpu_step){OF_QUERIES, "attention_dots",
-                    gpu_groups(call, count, call->units[OF_QUERIES].group, 8),
-                    GPU_ARGUMENTS(gpu_reads(in[ATTENTION_Y]), gpu_reads(in[ATTENTION_DY]),
-                                  gpu_writes(d), gpu_int(count))},
+        &(gpu_unit_launch){OF_QUERIES, "attention_dots",
+                           gpu_groups(call, count, call->units[OF_QUERIES].group, 8),
+                           GPU_ARGUMENTS(gpu_reads(in[ATTENTION_Y]), gpu_reads(in[ATTENTION_DY]),
+                                         gpu_writes(d), gpu_int(count))},
         err));
     return gpu_record(
         recorder, call,
-        &(gpu_step){OF_QUERIES, "attention_queries", groups_for(call, units),
-                    GPU_ARGUMENTS(gpu_reads(in[0]), gpu_reads(in[1]), gpu_reads(in[2]),
-                                  gpu_reads(in[ATTENTION_LENGTHS]), gpu_reads(in[ATTENTION_LSE]),
-                                  gpu_reads(in[ATTENTION_DY]), gpu_reads(d),
-                                  gpu_writes(call->out[0]), gpu_int(units), gpu_float(s->scale))},
+        &(gpu_unit_launch){OF_QUERIES, "attention_queries", groups_for(call, units),
+                           GPU_ARGUMENTS(gpu_reads(in[0]), gpu_reads(in[1]), gpu_reads(in[2]),
+                                         gpu_reads(in[ATTENTION_LENGTHS]),
+                                         gpu_reads(in[ATTENTION_LSE]), gpu_reads(in[ATTENTION_DY]),
+                                         gpu_reads(d), gpu_writes(call->out[0]), gpu_int(units),
+                                         gpu_float(s->scale))},
         err);
 }
 
@@ -181,11 +183,12 @@ static be_status attention_backward_record(const gpu_call *call, gpu_recorder *r
     TRY(record_queries(call, recorder, &s, d, err));
     return gpu_record(
         recorder, call,
-        &(gpu_step){OF_KEYS, "attention_keys", groups_for(call, units),
-                    GPU_ARGUMENTS(gpu_reads(in[0]), gpu_reads(in[1]), gpu_reads(in[2]),
-                                  gpu_reads(in[ATTENTION_LENGTHS]), gpu_reads(in[ATTENTION_LSE]),
-                                  gpu_reads(in[ATTENTION_DY]), gpu_reads(d), gpu_writes(dk),
-                                  gpu_writes(dv), gpu_int(units), gpu_float(s.scale))},
+        &(gpu_unit_launch){OF_KEYS, "attention_keys", groups_for(call, units),
+                           GPU_ARGUMENTS(gpu_reads(in[0]), gpu_reads(in[1]), gpu_reads(in[2]),
+                                         gpu_reads(in[ATTENTION_LENGTHS]),
+                                         gpu_reads(in[ATTENTION_LSE]), gpu_reads(in[ATTENTION_DY]),
+                                         gpu_reads(d), gpu_writes(dk), gpu_writes(dv),
+                                         gpu_int(units), gpu_float(s.scale))},
         err);
 }
 

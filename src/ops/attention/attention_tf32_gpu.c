@@ -70,11 +70,12 @@ be_status attention_tf32_record(const gpu_call *call, const attention_sizes *s,
     blocks b = blocks_for(call, s, s->queries, of_forward);
     return gpu_record(
         recorder, call,
-        &(gpu_step){0, "attention_tf32", b.groups,
-                    GPU_ARGUMENTS(gpu_reads(in[ATTENTION_Q]), gpu_reads(in[ATTENTION_K]),
-                                  gpu_reads(in[ATTENTION_V]), gpu_reads(in[ATTENTION_LENGTHS]),
-                                  gpu_writes(call->out[0]), gpu_writes(call->out[1]),
-                                  gpu_int(b.units), gpu_float(s->scale))},
+        &(gpu_unit_launch){0, "attention_tf32", b.groups,
+                           GPU_ARGUMENTS(gpu_reads(in[ATTENTION_Q]), gpu_reads(in[ATTENTION_K]),
+                                         gpu_reads(in[ATTENTION_V]),
+                                         gpu_reads(in[ATTENTION_LENGTHS]), gpu_writes(call->out[0]),
+                                         gpu_writes(call->out[1]), gpu_int(b.units),
+                                         gpu_float(s->scale))},
         err);
 }
 
@@ -98,22 +99,22 @@ be_status attention_tf32_backward_record(const gpu_call *call, const attention_s
     blocks keys = blocks_for(call, s, s->keys, of_keys);
     TRY(gpu_record(
         recorder, call,
-        &(gpu_step){OF_QUERIES, "attention_tf32_queries", queries.groups,
-                    GPU_ARGUMENTS(gpu_reads(in[ATTENTION_Q]), gpu_reads(in[ATTENTION_K]),
-                                  gpu_reads(in[ATTENTION_V]), gpu_reads(in[ATTENTION_LENGTHS]),
-                                  gpu_reads(in[ATTENTION_Y]), gpu_reads(in[ATTENTION_LSE]),
-                                  gpu_reads(in[ATTENTION_DY]), gpu_writes(d),
-                                  gpu_writes(call->out[0]), gpu_int(queries.units),
-                                  gpu_float(s->scale))},
+        &(gpu_unit_launch){
+            OF_QUERIES, "attention_tf32_queries", queries.groups,
+            GPU_ARGUMENTS(gpu_reads(in[ATTENTION_Q]), gpu_reads(in[ATTENTION_K]),
+                          gpu_reads(in[ATTENTION_V]), gpu_reads(in[ATTENTION_LENGTHS]),
+                          gpu_reads(in[ATTENTION_Y]), gpu_reads(in[ATTENTION_LSE]),
+                          gpu_reads(in[ATTENTION_DY]), gpu_writes(d), gpu_writes(call->out[0]),
+                          gpu_int(queries.units), gpu_float(s->scale))},
         err));
     return gpu_record(
         recorder, call,
-        &(gpu_step){OF_KEYS, "attention_tf32_keys", keys.groups,
-                    GPU_ARGUMENTS(gpu_reads(in[ATTENTION_Q]), gpu_reads(in[ATTENTION_K]),
-                                  gpu_reads(in[ATTENTION_V]), gpu_reads(in[ATTENTION_LENGTHS]),
-                                  gpu_reads(in[ATTENTION_LSE]), gpu_reads(in[ATTENTION_DY]),
-                                  gpu_reads(d), gpu_writes(call->out[s->is_packed ? 0 : 1]),
-                                  gpu_writes(call->out[2]), gpu_int(keys.units),
-                                  gpu_float(s->scale))},
+        &(gpu_unit_launch){
+            OF_KEYS, "attention_tf32_keys", keys.groups,
+            GPU_ARGUMENTS(gpu_reads(in[ATTENTION_Q]), gpu_reads(in[ATTENTION_K]),
+                          gpu_reads(in[ATTENTION_V]), gpu_reads(in[ATTENTION_LENGTHS]),
+                          gpu_reads(in[ATTENTION_LSE]), gpu_reads(in[ATTENTION_DY]), gpu_reads(d),
+                          gpu_writes(call->out[s->is_packed ? 0 : 1]), gpu_writes(call->out[2]),
+                          gpu_int(keys.units), gpu_float(s->scale))},
         err);
 }

@@ -94,23 +94,23 @@ static be_status record(const gpu_call *call, gpu_recorder *recorder, be_error *
     gpu_span none = {0}, y = pool ? none : call->in[2], index = pool ? call->in[2] : none;
     gpu_span dw = call->out[1], db = call->out[2];
     if (attrs->need_dx)
-        TRY(gpu_record(
-            recorder, call,
-            &(gpu_step){plan->dx_unit, "conv2d_dx",
-                        groups_of(call, &plan->dx, s.n * s.h * s.w, s.c),
-                        GPU_ARGUMENTS(gpu_reads(call->in[1]), gpu_reads(y), gpu_reads(index),
-                                      gpu_reads(call->in[3]), gpu_reads(call->in[CONV2D_BACK_SUM]),
-                                      gpu_writes(call->out[0]))},
-            err));
+        TRY(gpu_record(recorder, call,
+                       &(gpu_unit_launch){plan->dx_unit, "conv2d_dx",
+                                          groups_of(call, &plan->dx, s.n * s.h * s.w, s.c),
+                                          GPU_ARGUMENTS(gpu_reads(call->in[1]), gpu_reads(y),
+                                                        gpu_reads(index), gpu_reads(call->in[3]),
+                                                        gpu_reads(call->in[CONV2D_BACK_SUM]),
+                                                        gpu_writes(call->out[0]))},
+                       err));
     if (plan->dw.splits > 1) {
         dw = call->scratch;
         db = none;
     }
     TRY(gpu_record(
         recorder, call,
-        &(gpu_step){plan->dw_unit, "conv2d_dw", groups_of(call, &plan->dw, parts.width, s.o),
-                    GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(y), gpu_reads(index),
-                                  gpu_reads(call->in[3]), gpu_writes(dw), gpu_writes(db))},
+        &(gpu_unit_launch){plan->dw_unit, "conv2d_dw", groups_of(call, &plan->dw, parts.width, s.o),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(y), gpu_reads(index),
+                                         gpu_reads(call->in[3]), gpu_writes(dw), gpu_writes(db))},
         err));
     if (plan->dw.splits == 1) return BE_OK;
     gpu_product_operands operands = {.y = call->out[1], .extra = call->out[2]};

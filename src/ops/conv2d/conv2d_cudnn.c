@@ -52,12 +52,12 @@ static be_status widen_record(const gpu_call *call, gpu_recorder *recorder,
         if (s->rank < 0 || s->dtype != BE_BF16) continue;
         int groups =
             gpu_groups(call, shape_elements(s), call->units[wide->unit].group, EACH_GROUPS_A_UNIT);
-        TRY(gpu_record(
-            recorder, call,
-            &(gpu_step){wide->unit, "conv2d_widen", groups,
-                        GPU_ARGUMENTS(gpu_reads(call->in[i]), gpu_writes(wide_span(call, wide, i)),
-                                      gpu_int(shape_elements(s)))},
-            err));
+        TRY(gpu_record(recorder, call,
+                       &(gpu_unit_launch){wide->unit, "conv2d_widen", groups,
+                                          GPU_ARGUMENTS(gpu_reads(call->in[i]),
+                                                        gpu_writes(wide_span(call, wide, i)),
+                                                        gpu_int(shape_elements(s)))},
+                       err));
     }
     return BE_OK;
 }
@@ -155,8 +155,8 @@ static be_status record_relu(const gpu_call *call, gpu_recorder *recorder, int u
     int64_t count = shape_elements(&call->out_shape[0]);
     int groups = gpu_groups(call, count, call->units[unit].group, EACH_GROUPS_A_UNIT);
     return gpu_record(recorder, call,
-                      &(gpu_step){unit, "relu_in_place", groups,
-                                  GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_int(count))},
+                      &(gpu_unit_launch){unit, "relu_in_place", groups,
+                                         GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_int(count))},
                       err);
 }
 

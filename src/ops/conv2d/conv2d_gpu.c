@@ -56,12 +56,13 @@ static be_status conv2d_record(const gpu_call *call, gpu_recorder *recorder, be_
     gpu_span none = {0}, z = pool ? none : call->out[1], index = pool ? call->out[1] : none;
     int64_t places = places_of(&s, pool);
     int64_t tiles = (places + t->bm - 1) / t->bm * ((s.o + t->bn - 1) / t->bn);
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "conv2d", gpu_groups(call, tiles, 1, 64),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                                gpu_reads(call->in[2]), gpu_writes(call->out[0]),
-                                                gpu_writes(z), gpu_writes(index))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){0, "conv2d", gpu_groups(call, tiles, 1, 64),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                         gpu_reads(call->in[2]), gpu_writes(call->out[0]),
+                                         gpu_writes(z), gpu_writes(index))},
+        err);
 }
 
 const gpu_kernel GPU_KERNEL(conv2d) = {.implementation = GPU_IMPLEMENTATION,

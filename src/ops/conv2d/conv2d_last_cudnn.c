@@ -68,8 +68,8 @@ static be_status record_fold(const gpu_call *call, gpu_recorder *recorder, const
     int groups = gpu_groups(call, count, call->units[0].group, EACH_GROUPS_A_UNIT);
     return gpu_record(
         recorder, call,
-        &(gpu_step){0, kernel, groups,
-                    GPU_ARGUMENTS(gpu_reads(span[0]), gpu_writes(span[1]), gpu_int(count))},
+        &(gpu_unit_launch){0, kernel, groups,
+                           GPU_ARGUMENTS(gpu_reads(span[0]), gpu_writes(span[1]), gpu_int(count))},
         err);
 }
 

@@ -2,7 +2,7 @@
 #include "ops/conv2d/conv2d_gpu.h"
 
 #define GROUP_WANTED 128
-#define GROUPS_A_UNIT 64
+#define GROUPS_PER_UNIT 64
 
 extern const gpu_source gpu_source_conv2d_last;
 
@@ -34,17 +34,18 @@ be_status conv2d_last_backward_prepare(gpu_call *call, be_error *err)
 
 static int groups_of(const gpu_call *call, int64_t count)
 {
-    return gpu_groups(call, count, call->units[0].group, GROUPS_A_UNIT);
+    return gpu_groups(call, count, call->units[0].group, GROUPS_PER_UNIT);
 }
 
 be_status conv2d_last_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
     int64_t count = shape_elements(&call->out_shape[0]);
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "conv2d_last", groups_of(call, count),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                                gpu_writes(call->out[0]), gpu_int(count))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){0, "conv2d_last", groups_of(call, count),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                         gpu_writes(call->out[0]), gpu_int(count))},
+        err);
 }
 
 be_status conv2d_last_backward_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
@@ -52,16 +53,18 @@ be_status conv2d_last_backward_record(const gpu_call *call, gpu_recorder *record
     int64_t taps = shape_elements(&call->out_shape[1]);
     if (call->out_shape[0].rank >= 0) {
         int64_t count = shape_elements(&call->out_shape[0]);
-        TRY(gpu_record(recorder, call,
-                       &(gpu_step){0, "conv2d_last_dx", groups_of(call, count),
-                                   GPU_ARGUMENTS(gpu_reads(call->in[1]), gpu_reads(call->in[3]),
-                                                 gpu_reads(call->in[CONV2D_BACK_SUM]),
-                                                 gpu_writes(call->out[0]), gpu_int(count))},
-                       err));
+        TRY(gpu_record(
+            recorder, call,
+            &(gpu_unit_launch){0, "conv2d_last_dx", groups_of(call, count),
+                               GPU_ARGUMENTS(gpu_reads(call->in[1]), gpu_reads(call->in[3]),
+                                             gpu_reads(call->in[CONV2D_BACK_SUM]),
+                                             gpu_writes(call->out[0]), gpu_int(count))},
+            err));
     }
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "conv2d_last_dw", groups_of(call, taps),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[3]),
-                                                gpu_writes(call->out[1]), gpu_int(taps))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){0, "conv2d_last_dw", groups_of(call, taps),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[3]),
+                                         gpu_writes(call->out[1]), gpu_int(taps))},
+        err);
 }

@@ -7,7 +7,7 @@
 #include "ops/reduce/upstream_gpu.h"
 
 #define GROUP_WANTED 256
-#define GROUPS_A_UNIT 8
+#define GROUPS_PER_UNIT 8
 /* What the library's kernels with aligned loads want a side to divide by, not its rows alone. */
 #define SIDE_STEP (CUDA_MATH_ALIGN / 2)
 
@@ -62,7 +62,7 @@ static be_status prepare(gpu_call *call, be_dtype turned, bool bias, patches_pla
 
 static int groups_for(const gpu_call *call, const patches_plan *plan, int64_t count)
 {
-    return gpu_groups(call, count, call->units[plan->unit].group, GROUPS_A_UNIT);
+    return gpu_groups(call, count, call->units[plan->unit].group, GROUPS_PER_UNIT);
 }
 
 /* Make the rows of x; returns where they are. */
@@ -72,8 +72,8 @@ static be_status record_rows(const gpu_call *call, gpu_recorder *recorder, const
     int64_t count = plan->pitch * plan->depth / CONV2D_PATCH_STEP;
     *rows = gpu_part(call->scratch, plan->rows_at, rows_bytes(call, plan));
     return gpu_record(recorder, call,
-                      &(gpu_step){plan->unit, "patch_rows", groups_for(call, plan, count),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(*rows))},
+                      &(gpu_unit_launch){plan->unit, "patch_rows", groups_for(call, plan, count),
+                                         GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(*rows))},
                       err);
 }
 
@@ -99,10 +99,10 @@ be_status conv2d_patches_record(const gpu_call *call, gpu_recorder *recorder, be
     product_operands operands = {.a = call->in[1], .b = rows, .y = turned};
     TRY(product_task_record(call, recorder, &plan->product, &operands, err));
     return gpu_record(recorder, call,
-                      &(gpu_step){plan->unit, "patch_results",
-                                  groups_for(call, plan, plan->s.o * plan->pitch),
-                                  GPU_ARGUMENTS(gpu_reads(turned), gpu_reads(call->in[2]),
-                                                gpu_writes(call->out[0]))},
+                      &(gpu_unit_launch){plan->unit, "patch_results",
+                                         groups_for(call, plan, plan->s.o * plan->pitch),
+                                         GPU_ARGUMENTS(gpu_reads(turned), gpu_reads(call->in[2]),
+                                                       gpu_writes(call->out[0]))},
                       err);
 }
 
@@ -133,9 +133,9 @@ be_status conv2d_patches_backward_record(const gpu_call *call, gpu_recorder *rec
     TRY(gpu_upstream_record(call, recorder, &plan->upstream, &dy, err));
     TRY(record_rows(call, recorder, plan, &rows, err));
     TRY(gpu_record(recorder, call,
-                   &(gpu_step){plan->unit, "patch_upstream",
-                               groups_for(call, plan, plan->s.o * plan->pitch),
-                               GPU_ARGUMENTS(gpu_reads(dy), gpu_writes(turned))},
+                   &(gpu_unit_launch){plan->unit, "patch_upstream",
+                                      groups_for(call, plan, plan->s.o * plan->pitch),
+                                      GPU_ARGUMENTS(gpu_reads(dy), gpu_writes(turned))},
                    err));
     product_operands operands = {.a = turned, .b = rows, .y = call->out[1]};
     return product_task_record(call, recorder, &plan->product, &operands, err);

@@ -108,9 +108,9 @@ be_status convolution_sum_record(const gpu_call *call, gpu_recorder *recorder,
     int groups =
         gpu_groups(call, (count + 7) / 8, call->units[sum->unit].group, EACH_GROUPS_A_UNIT);
     return gpu_record(recorder, call,
-                      &(gpu_step){sum->unit, "conv2d_add", groups,
-                                  GPU_ARGUMENTS(gpu_reads(call->in[CONV2D_BACK_SUM]),
-                                                gpu_reads(convolution_sum_span(call, sum)),
-                                                gpu_writes(call->out[0]), gpu_int(count))},
+                      &(gpu_unit_launch){sum->unit, "conv2d_add", groups,
+                                         GPU_ARGUMENTS(gpu_reads(call->in[CONV2D_BACK_SUM]),
+                                                       gpu_reads(convolution_sum_span(call, sum)),
+                                                       gpu_writes(call->out[0]), gpu_int(count))},
                       err);
 }

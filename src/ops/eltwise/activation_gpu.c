@@ -56,11 +56,12 @@ be_status gpu_activation_record(const gpu_call *call, gpu_recorder *recorder, in
                                 gpu_span y, be_error *err)
 {
     int64_t count = shape_elements(&call->out_shape[0]);
-    return gpu_record(recorder, call,
-                      &(gpu_step){unit, "activation",
-                                  gpu_groups(call, (count + 15) / 16, call->units[unit].group, 8),
-                                  GPU_ARGUMENTS(gpu_reads(x), gpu_writes(y), gpu_int(count))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){unit, "activation",
+                           gpu_groups(call, (count + 15) / 16, call->units[unit].group, 8),
+                           GPU_ARGUMENTS(gpu_reads(x), gpu_writes(y), gpu_int(count))},
+        err);
 }
 
 static be_status activation_prepare(gpu_call *call, be_error *err)
@@ -107,12 +108,12 @@ static be_status sums_record(const gpu_call *call, gpu_recorder *recorder, be_er
 {
     const gpu_column_sum *sum = call->state;
     gpu_span parts = gpu_column_parts(call, sum, call->out[1]);
-    TRY(gpu_record(
-        recorder, call,
-        &(gpu_step){0, "activation_backward_sums", gpu_column_groups(call, sum),
-                    GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                  gpu_writes(call->out[0]), gpu_writes(parts), gpu_int(sum->rows))},
-        err));
+    TRY(gpu_record(recorder, call,
+                   &(gpu_unit_launch){0, "activation_backward_sums", gpu_column_groups(call, sum),
+                                      GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                                    gpu_writes(call->out[0]), gpu_writes(parts),
+                                                    gpu_int(sum->rows))},
+                   err));
     return gpu_column_join_record(call, recorder, sum, call->out[1], err);
 }
 
@@ -127,12 +128,13 @@ static be_status activation_backward_record(const gpu_call *call, gpu_recorder *
 {
     if (((const activation_attrs *)call->attrs)->has_sums) return sums_record(call, recorder, err);
     int64_t count = shape_elements(&call->out_shape[0]);
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "activation_backward",
-                                  gpu_groups(call, (count + 15) / 16, call->units[0].group, 8),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                                gpu_writes(call->out[0]), gpu_int(count))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){0, "activation_backward",
+                           gpu_groups(call, (count + 15) / 16, call->units[0].group, 8),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                         gpu_writes(call->out[0]), gpu_int(count))},
+        err);
 }
 
 const gpu_kernel GPU_KERNEL(activation) = {.implementation = GPU_IMPLEMENTATION,

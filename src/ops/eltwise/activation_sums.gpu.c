@@ -1,7 +1,7 @@
 /* What flows back through an activation by formula, and the sums of its columns (the gradient of a
  * bias) on the way, by tiles (column_tile.gpu.c): x, dy [rows, WIDTH] -> dx, and
- * parts [PARTS, WIDTH] of ROWS_A_PART rows each.  activation_list.gpu.c stands in front, too. */
-PARAMETERS(X_T Y_T DY_T ROWS_A_PART WIDTH LANES STRIP FLIGHT)
+ * parts [PARTS, WIDTH] of ROWS_PER_PART rows each.  activation_list.gpu.c stands in front, too. */
+PARAMETERS(X_T Y_T DY_T ROWS_PER_PART WIDTH LANES STRIP FLIGHT)
 
 KERNEL activation_backward_sums(ITEM_ARG ARG_IN(X_T, x), ARG_IN(DY_T, dy), ARG_OUT(Y_T, dx),
                                 ARG_OUT(float, parts), ARG_INT(rows))
@@ -12,8 +12,8 @@ KERNEL activation_backward_sums(ITEM_ARG ARG_IN(X_T, x), ARG_IN(DY_T, dy), ARG_O
     OPEN_OUT(float, parts);
     LOCAL_ARRAY(float, sums, TILE_SUMS);
     for (int tile = GROUP_ID; tile < TILES; tile += NUM_GROUPS) {
-        int from = TILE_PART(tile) * ROWS_A_PART;
-        int end = from + ROWS_A_PART < rows ? from + ROWS_A_PART : rows;
+        int from = TILE_PART(tile) * ROWS_PER_PART;
+        int end = from + ROWS_PER_PART < rows ? from + ROWS_PER_PART : rows;
         for (int i = LOCAL_ID; i < TILE_ITEMS; i += GROUP) {
             int word = TILE_WORD(tile) + i % STRIP;
             float sum[WORD];

@@ -41,13 +41,13 @@ static bool is_vector(const gpu_call *call)
 static be_status record_eights(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
     int64_t count = shape_elements(&call->out_shape[0]);
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "binary_eights",
-                                  gpu_groups(call, (count + 7) / 8, call->units[0].group, 8),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                                gpu_writes(call->out[0]), gpu_int(count),
-                                                gpu_int(shape_elements(&call->in_shape[1])))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){
+            0, "binary_eights", gpu_groups(call, (count + 7) / 8, call->units[0].group, 8),
+            GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]), gpu_writes(call->out[0]),
+                          gpu_int(count), gpu_int(shape_elements(&call->in_shape[1])))},
+        err);
 }
 
 static be_status binary_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
@@ -57,12 +57,12 @@ static be_status binary_record(const gpu_call *call, gpu_recorder *recorder, be_
     broadcast at = broadcast_of(&call->in_shape[0], &call->in_shape[1]);
     return gpu_record(
         recorder, call,
-        &(gpu_step){0, "binary", gpu_groups(call, count, call->units[0].group, 8),
-                    GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                  gpu_writes(call->out[0]), gpu_int(count), gpu_int(at.dim[1]),
-                                  gpu_int(at.dim[2]), gpu_int(at.dim[3]), gpu_int(at.stride[0]),
-                                  gpu_int(at.stride[1]), gpu_int(at.stride[2]),
-                                  gpu_int(at.stride[3]))},
+        &(gpu_unit_launch){0, "binary", gpu_groups(call, count, call->units[0].group, 8),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                         gpu_writes(call->out[0]), gpu_int(count),
+                                         gpu_int(at.dim[1]), gpu_int(at.dim[2]), gpu_int(at.dim[3]),
+                                         gpu_int(at.stride[0]), gpu_int(at.stride[1]),
+                                         gpu_int(at.stride[2]), gpu_int(at.stride[3]))},
         err);
 }
 

@@ -18,9 +18,10 @@ static be_status record_last(const gpu_call *call, gpu_recorder *recorder, be_er
     int64_t count = shape_elements(x);
     return gpu_record(
         recorder, call,
-        &(gpu_step){0, "cast_last", gpu_groups(call, count, call->units[0].group, GROUPS_PER_UNIT),
-                    GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]), gpu_int(count),
-                                  gpu_int(x->dim[1]), gpu_int(x->dim[2] * x->dim[3]))},
+        &(gpu_unit_launch){
+            0, "cast_last", gpu_groups(call, count, call->units[0].group, GROUPS_PER_UNIT),
+            GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]), gpu_int(count),
+                          gpu_int(x->dim[1]), gpu_int(x->dim[2] * x->dim[3]))},
         err);
 }
 
@@ -34,12 +35,13 @@ static be_status cast_record(const gpu_call *call, gpu_recorder *recorder, be_er
         return record_last(call, recorder, err);
     bool aligned = (call->in[0].offset | call->out[0].offset) % VECTOR_BYTES == 0;
     int64_t items = aligned ? (count + 7) / 8 : count;
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, aligned ? "cast_eights" : "cast_each",
-                                  gpu_groups(call, items, call->units[0].group, GROUPS_PER_UNIT),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
-                                                gpu_int(count))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){
+            0, aligned ? "cast_eights" : "cast_each",
+            gpu_groups(call, items, call->units[0].group, GROUPS_PER_UNIT),
+            GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]), gpu_int(count))},
+        err);
 }
 
 const gpu_kernel GPU_KERNEL(cast) = {

@@ -14,25 +14,25 @@ static be_status exp_record(const gpu_call *call, gpu_recorder *recorder, be_err
 {
     int64_t count = shape_elements(&call->out_shape[0]);
     double limit = (double)((const exp_attrs *)call->attrs)->limit;
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "limited_exp",
-                                  gpu_groups(call, count, call->units[0].group, 8),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
-                                                gpu_int(count), gpu_float(limit))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){0, "limited_exp", gpu_groups(call, count, call->units[0].group, 8),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
+                                         gpu_int(count), gpu_float(limit))},
+        err);
 }
 
 static be_status exp_backward_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
     int64_t count = shape_elements(&call->out_shape[0]);
     double limit = (double)((const exp_attrs *)call->attrs)->limit;
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "limited_exp_backward",
-                                  gpu_groups(call, count, call->units[0].group, 8),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                                gpu_reads(call->in[2]), gpu_writes(call->out[0]),
-                                                gpu_int(count), gpu_float(limit))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){
+            0, "limited_exp_backward", gpu_groups(call, count, call->units[0].group, 8),
+            GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]), gpu_reads(call->in[2]),
+                          gpu_writes(call->out[0]), gpu_int(count), gpu_float(limit))},
+        err);
 }
 
 const gpu_kernel GPU_KERNEL(exp) = {

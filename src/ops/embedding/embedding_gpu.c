@@ -8,7 +8,7 @@
 
 #include "ops/reduce/upstream_gpu.h"
 
-#define GROUPS_A_UNIT 8
+#define GROUPS_PER_UNIT 8
 #define RANKS 8 /* as in embedding.gpu.c */
 
 #define CHUNK 8       /* as in embedding.gpu.c */
@@ -33,7 +33,7 @@ static be_status embedding_use(gpu_call *call, const be_shape *table, int64_t pa
 
 static int groups_for(const gpu_call *call, int64_t items)
 {
-    return gpu_groups(call, items, call->units[0].group, GROUPS_A_UNIT);
+    return gpu_groups(call, items, call->units[0].group, GROUPS_PER_UNIT);
 }
 
 static be_status embedding_prepare(gpu_call *call, be_error *err)
@@ -44,11 +44,12 @@ static be_status embedding_prepare(gpu_call *call, be_error *err)
 static be_status embedding_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
     int64_t count = shape_elements(&call->in_shape[0]) * words_of(call->in_shape[1].dim[1]);
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "embedding", groups_for(call, count),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                                gpu_writes(call->out[0]), gpu_int(count))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){0, "embedding", groups_for(call, count),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                         gpu_writes(call->out[0]), gpu_int(count))},
+        err);
 }
 
 /* Where these lie in scratch: the sorted tokens, their places, the parts. */
@@ -82,10 +83,11 @@ static be_status record_clear(const gpu_call *call, gpu_recorder *recorder, be_e
 {
     int64_t elements = shape_elements(&call->out_shape[0]);
     if (call->in_shape[EMBEDDING_BACK_SUM].rank >= 0) return BE_OK;
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "embedding_clear", groups_for(call, (elements + 3) / 4),
-                                  GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_int(elements))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){0, "embedding_clear", groups_for(call, (elements + 3) / 4),
+                           GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_int(elements))},
+        err);
 }
 
 static be_status embedding_backward_record(const gpu_call *call, gpu_recorder *recorder,
@@ -101,22 +103,25 @@ static be_status embedding_backward_record(const gpu_call *call, gpu_recorder *r
     gpu_span parts = gpu_part(call->scratch, p.parts, (size_t)p.parts_bytes);
     TRY(record_clear(call, recorder, err));
     TRY(gpu_record(recorder, call,
-                   &(gpu_step){0, "embedding_sort", gpu_groups(call, tokens, RANKS, GROUPS_A_UNIT),
-                               GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(sorted),
-                                             gpu_writes(order), gpu_int(tokens))},
+                   &(gpu_unit_launch){0, "embedding_sort",
+                                      gpu_groups(call, tokens, RANKS, GROUPS_PER_UNIT),
+                                      GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(sorted),
+                                                    gpu_writes(order), gpu_int(tokens))},
                    err));
-    TRY(gpu_record(recorder, call,
-                   &(gpu_step){0, "embedding_chunks", groups_for(call, count),
-                               GPU_ARGUMENTS(gpu_reads(call->in[1]), gpu_reads(sorted),
-                                             gpu_reads(order), gpu_writes(call->out[0]),
-                                             gpu_writes(parts), gpu_int(tokens), gpu_int(count))},
-                   err));
-    return gpu_record(
+    TRY(gpu_record(
         recorder, call,
-        &(gpu_step){0, "embedding_join", gpu_groups(call, p.chunks * strips, 1, JOIN_GROUPS_A_UNIT),
-                    GPU_ARGUMENTS(gpu_reads(sorted), gpu_reads(parts), gpu_writes(call->out[0]),
-                                  gpu_int(tokens), gpu_int(p.chunks))},
-        err);
+        &(gpu_unit_launch){0, "embedding_chunks", groups_for(call, count),
+                           GPU_ARGUMENTS(gpu_reads(call->in[1]), gpu_reads(sorted),
+                                         gpu_reads(order), gpu_writes(call->out[0]),
+                                         gpu_writes(parts), gpu_int(tokens), gpu_int(count))},
+        err));
+    return gpu_record(recorder, call,
+                      &(gpu_unit_launch){0, "embedding_join",
+                                         gpu_groups(call, p.chunks * strips, 1, JOIN_GROUPS_A_UNIT),
+                                         GPU_ARGUMENTS(gpu_reads(sorted), gpu_reads(parts),
+                                                       gpu_writes(call->out[0]), gpu_int(tokens),
+                                                       gpu_int(p.chunks))},
+                      err);
 }
 
 const gpu_kernel GPU_KERNEL(embedding) = {

@@ -25,30 +25,31 @@ static be_status augment_record(const gpu_call *call, gpu_recorder *recorder, be
 {
     const augment_attrs *a = call->attrs;
     const float *m = a->mean, *s = a->std;
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "augment", groups_of(call),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                                gpu_writes(call->out[0]),
-                                                gpu_int(shape_elements(&call->out_shape[0])),
-                                                gpu_float((double)m[0]), gpu_float((double)m[1]),
-                                                gpu_float((double)m[2]), gpu_float((double)m[3]),
-                                                gpu_float((double)s[0]), gpu_float((double)s[1]),
-                                                gpu_float((double)s[2]), gpu_float((double)s[3]))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){
+            0, "augment", groups_of(call),
+            GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]), gpu_writes(call->out[0]),
+                          gpu_int(shape_elements(&call->out_shape[0])), gpu_float((double)m[0]),
+                          gpu_float((double)m[1]), gpu_float((double)m[2]), gpu_float((double)m[3]),
+                          gpu_float((double)s[0]), gpu_float((double)s[1]), gpu_float((double)s[2]),
+                          gpu_float((double)s[3]))},
+        err);
 }
 
 static be_status augment_backward_record(const gpu_call *call, gpu_recorder *recorder,
                                          be_error *err)
 {
     const float *s = ((const augment_attrs *)call->attrs)->std;
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "augment_backward", groups_of(call),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                                gpu_writes(call->out[0]),
-                                                gpu_int(shape_elements(&call->out_shape[0])),
-                                                gpu_float((double)s[0]), gpu_float((double)s[1]),
-                                                gpu_float((double)s[2]), gpu_float((double)s[3]))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){0, "augment_backward", groups_of(call),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                         gpu_writes(call->out[0]),
+                                         gpu_int(shape_elements(&call->out_shape[0])),
+                                         gpu_float((double)s[0]), gpu_float((double)s[1]),
+                                         gpu_float((double)s[2]), gpu_float((double)s[3]))},
+        err);
 }
 
 const gpu_kernel GPU_KERNEL(augment) = {

@@ -61,7 +61,7 @@ static be_status record_labelled_picture(const gpu_call *call, gpu_recorder *rec
     int64_t elements = shape_elements(&call->out_shape[0]) / a->batch;
     return gpu_record(
         recorder, call,
-        &(gpu_step){
+        &(gpu_unit_launch){
             0, "data_batch", gpu_groups(call, a->batch * parts_of(elements), 1, 8),
             GPU_ARGUMENTS(gpu_reads(in[DATA_BATCH_FIELD]), gpu_reads(in[DATA_BATCH_FIELD + 1]),
                           gpu_reads(in[DATA_BATCH_ORDER]), gpu_reads(in[DATA_BATCH_CLOCK]),
@@ -85,10 +85,10 @@ static be_status record_field(const gpu_call *call, int index, gpu_recorder *rec
     int64_t elements = span.elements;
     int64_t pixels = shape->rank > 1 ? elements / shape->dim[1] : 1;
     order_view order = view_order(call);
-    gpu_step step = {.kernel = f->normalize                     ? "gather_normalized"
-                               : dtype_bytes(shape->dtype) == 4 ? "gather_words"
-                                                                : "gather_bytes",
-                     .groups = gpu_groups(call, a->batch * parts_of(elements), 1, 8)};
+    gpu_unit_launch launch = {.kernel = f->normalize                     ? "gather_normalized"
+                                        : dtype_bytes(shape->dtype) == 4 ? "gather_words"
+                                                                         : "gather_bytes",
+                              .groups = gpu_groups(call, a->batch * parts_of(elements), 1, 8)};
     gpu_argument arguments[] = {gpu_reads(call->in[DATA_BATCH_FIELD + index]),
                                 gpu_reads(call->in[DATA_BATCH_ORDER]),
                                 gpu_reads(call->in[DATA_BATCH_CLOCK]),
@@ -107,10 +107,10 @@ static be_status record_field(const gpu_call *call, int index, gpu_recorder *rec
                                 gpu_float(f->shift[2]),
                                 gpu_float(f->shift[3])};
     MUST(f->normalize || dtype_bytes(shape->dtype) == 4 || shape->dtype == BE_U8);
-    step.argument_count = f->normalize ? 17 : dtype_bytes(shape->dtype) == 4 ? 11 : 9;
+    launch.argument_count = f->normalize ? 17 : dtype_bytes(shape->dtype) == 4 ? 11 : 9;
     for (int c = 0; c < 2 && f->normalize; c++) arguments[9 + c] = gpu_float(f->scale[c]);
-    step.arguments = arguments;
-    return gpu_record(recorder, call, &step, err);
+    launch.arguments = arguments;
+    return gpu_record(recorder, call, &launch, err);
 }
 
 static be_status data_batch_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)

@@ -18,11 +18,12 @@ static be_status transpose_record(const gpu_call *call, gpu_recorder *recorder, 
     int64_t rows = x->dim[x->rank - 2], columns = x->dim[x->rank - 1];
     int64_t count = shape_elements(x) / (rows * columns);
     int64_t tiles = ((rows + TILE - 1) / TILE) * ((columns + TILE - 1) / TILE);
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "transpose", gpu_groups(call, count * tiles, 1, 8),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
-                                                gpu_int(rows), gpu_int(columns), gpu_int(count))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){0, "transpose", gpu_groups(call, count * tiles, 1, 8),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
+                                         gpu_int(rows), gpu_int(columns), gpu_int(count))},
+        err);
 }
 
 const gpu_kernel GPU_KERNEL(transpose) = {

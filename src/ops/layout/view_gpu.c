@@ -12,9 +12,10 @@ static be_status view_record(const gpu_call *call, gpu_recorder *recorder, be_er
 {
     int64_t count = shape_elements(&call->out_shape[0]);
     return gpu_record(recorder, call,
-                      &(gpu_step){0, "view", gpu_groups(call, count, call->units[0].group, 8),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
-                                                gpu_int(count))},
+                      &(gpu_unit_launch){0, "view",
+                                         gpu_groups(call, count, call->units[0].group, 8),
+                                         GPU_ARGUMENTS(gpu_reads(call->in[0]),
+                                                       gpu_writes(call->out[0]), gpu_int(count))},
                       err);
 }
 

@@ -59,10 +59,11 @@ static be_status softmax_cross_entropy_record(const gpu_call *call, gpu_recorder
     if (is_small(call))
         return gpu_record(
             recorder, call,
-            &(gpu_step){0, "softmax_cross_entropy", 1,
-                        GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                      gpu_writes(call->out[0]), gpu_writes(call->out[1]),
-                                      gpu_writes(call->out[2]), gpu_int(rows), gpu_int(classes))},
+            &(gpu_unit_launch){0, "softmax_cross_entropy", 1,
+                               GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                             gpu_writes(call->out[0]), gpu_writes(call->out[1]),
+                                             gpu_writes(call->out[2]), gpu_int(rows),
+                                             gpu_int(classes))},
             err);
     gpu_span losses = gpu_part(call->scratch, 0, half),
              rights = gpu_part(call->scratch, half, half);
@@ -70,23 +71,23 @@ static be_status softmax_cross_entropy_record(const gpu_call *call, gpu_recorder
     bool many = has_many_classes(call);
     bool vectors =
         call->in[0].offset % VECTOR_BYTES == 0 && call->out[2].offset % VECTOR_BYTES == 0;
-    gpu_step step = {.kernel = many ? "softmax_cross_entropy_groups" : "softmax_cross_entropy_rows",
-                     .groups =
-                         many ? gpu_groups(call, rows, 1, 8) : gpu_groups(call, rows, group, 4)};
+    gpu_unit_launch launch = {
+        .kernel = many ? "softmax_cross_entropy_groups" : "softmax_cross_entropy_rows",
+        .groups = many ? gpu_groups(call, rows, 1, 8) : gpu_groups(call, rows, group, 4)};
     int64_t pitch = layout_pitch(call->in_layout[0], &call->in_shape[0]);
     const gpu_argument arguments[] = {
         gpu_reads(call->in[0]), gpu_reads(call->in[1]), gpu_writes(call->out[2]),
         gpu_writes(losses),     gpu_writes(rights),     gpu_int(rows),
         gpu_int(classes),       gpu_int(pitch),         gpu_int(vectors)};
-    step.arguments = arguments;
-    step.argument_count = many ? 9 : 7;
-    TRY(gpu_record(recorder, call, &step, err));
-    return gpu_record(
-        recorder, call,
-        &(gpu_step){0, "softmax_cross_entropy_sum", 1,
-                    GPU_ARGUMENTS(gpu_reads(losses), gpu_reads(rights), gpu_writes(call->out[0]),
-                                  gpu_writes(call->out[1]), gpu_int(rows))},
-        err);
+    launch.arguments = arguments;
+    launch.argument_count = many ? 9 : 7;
+    TRY(gpu_record(recorder, call, &launch, err));
+    return gpu_record(recorder, call,
+                      &(gpu_unit_launch){0, "softmax_cross_entropy_sum", 1,
+                                         GPU_ARGUMENTS(gpu_reads(losses), gpu_reads(rights),
+                                                       gpu_writes(call->out[0]),
+                                                       gpu_writes(call->out[1]), gpu_int(rows))},
+                      err);
 }
 
 static be_status advance_prepare(gpu_call *call, be_error *err)
@@ -96,12 +97,13 @@ static be_status advance_prepare(gpu_call *call, be_error *err)
 
 static be_status advance_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "advance", 1,
-                                  GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_reads(call->in[1]),
-                                                gpu_reads(call->in[2]), gpu_writes(call->out[1]),
-                                                gpu_writes(call->out[2]), gpu_int(BE_LOSS_LOG))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){0, "advance", 1,
+                           GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_reads(call->in[1]),
+                                         gpu_reads(call->in[2]), gpu_writes(call->out[1]),
+                                         gpu_writes(call->out[2]), gpu_int(BE_LOSS_LOG))},
+        err);
 }
 
 const gpu_kernel GPU_KERNEL(softmax_cross_entropy) = {.implementation = GPU_IMPLEMENTATION,

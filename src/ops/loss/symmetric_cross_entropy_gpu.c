@@ -17,24 +17,26 @@ static be_status symmetric_cross_entropy_record(const gpu_call *call, gpu_record
     size_t each = 2 * (size_t)count * sizeof(float);
     gpu_span max = gpu_part(call->scratch, 0, each), sum = gpu_part(call->scratch, each, each);
     gpu_span right = gpu_part(call->scratch, 2 * each, each);
-    TRY(gpu_record(recorder, call,
-                   &(gpu_step){0, "symmetric_lines", gpu_groups(call, 2 * count, 1, 8),
-                               GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(max),
-                                             gpu_writes(sum), gpu_writes(right), gpu_int(count))},
-                   err));
-    TRY(gpu_record(recorder, call,
-                   &(gpu_step){0, "symmetric_sum", 1,
-                               GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(max), gpu_reads(sum),
-                                             gpu_reads(right), gpu_writes(call->out[0]),
-                                             gpu_writes(call->out[1]), gpu_writes(call->out[2]),
-                                             gpu_int(count))},
-                   err));
+    TRY(gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){0, "symmetric_lines", gpu_groups(call, 2 * count, 1, 8),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(max), gpu_writes(sum),
+                                         gpu_writes(right), gpu_int(count))},
+        err));
+    TRY(gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){0, "symmetric_sum", 1,
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(max), gpu_reads(sum),
+                                         gpu_reads(right), gpu_writes(call->out[0]),
+                                         gpu_writes(call->out[1]), gpu_writes(call->out[2]),
+                                         gpu_int(count))},
+        err));
     return gpu_record(
         recorder, call,
-        &(gpu_step){0, "symmetric_gradient",
-                    gpu_groups(call, count * count, call->units[0].group, 8),
-                    GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(max), gpu_reads(sum),
-                                  gpu_writes(call->out[3]), gpu_int(count))},
+        &(gpu_unit_launch){0, "symmetric_gradient",
+                           gpu_groups(call, count * count, call->units[0].group, 8),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(max), gpu_reads(sum),
+                                         gpu_writes(call->out[3]), gpu_int(count))},
         err);
 }
 

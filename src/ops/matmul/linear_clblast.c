@@ -8,7 +8,7 @@
 extern const gpu_source gpu_source_eltwise;
 
 #define GROUP_WANTED 256
-#define GROUPS_A_UNIT 8
+#define GROUPS_PER_UNIT 8
 
 /* y [rows, out] = x [rows, in] · wᵀ */
 static be_status forward_prepare(gpu_call *call, be_error *err)
@@ -33,11 +33,12 @@ static be_status forward_record(const gpu_call *call, gpu_recorder *recorder, be
     clblast_operands operands = {.a = call->in[0], .b = call->in[1], .y = z};
     TRY(clblast_task_record(call, recorder, call->state, &operands, err));
     if (!call->unit_count) return BE_OK;
-    int groups = gpu_groups(call, count, call->units[0].group, GROUPS_A_UNIT);
-    gpu_step bias = {0, "bias_in_place", groups,
-                     GPU_ARGUMENTS(gpu_reads(b), gpu_writes(z), gpu_int(count), gpu_int(columns),
-                                   gpu_int(kind == BE_RELU))};
-    gpu_step plain = {0, "relu_in_place", groups, GPU_ARGUMENTS(gpu_writes(z), gpu_int(count))};
+    int groups = gpu_groups(call, count, call->units[0].group, GROUPS_PER_UNIT);
+    gpu_unit_launch bias = {0, "bias_in_place", groups,
+                            GPU_ARGUMENTS(gpu_reads(b), gpu_writes(z), gpu_int(count),
+                                          gpu_int(columns), gpu_int(kind == BE_RELU))};
+    gpu_unit_launch plain = {0, "relu_in_place", groups,
+                             GPU_ARGUMENTS(gpu_writes(z), gpu_int(count))};
     bool has_bias = call->in_shape[2].rank >= 0;
     if (has_bias || kind == BE_RELU)
         TRY(gpu_record(recorder, call, has_bias ? &bias : &plain, err));

@@ -10,7 +10,7 @@
 extern const gpu_source gpu_source_eltwise, gpu_source_widen;
 
 #define GROUP_WANTED 256
-#define GROUPS_A_UNIT 8
+#define GROUPS_PER_UNIT 8
 
 static void forward_release(void *state)
 {
@@ -61,11 +61,11 @@ static be_status forward_record(const gpu_call *call, gpu_recorder *recorder, be
     if (!call->unit_count) return BE_OK;
     if (activation_needs_x(((const linear_attrs *)call->attrs)->activation))
         return gpu_activation_record(call, recorder, 0, z, call->out[0], err);
-    int groups = gpu_groups(call, count, call->units[0].group, GROUPS_A_UNIT);
+    int groups = gpu_groups(call, count, call->units[0].group, GROUPS_PER_UNIT);
     bool is_narrow = call->out_shape[0].dtype == BE_BF16;
     return gpu_record(recorder, call,
-                      &(gpu_step){0, is_narrow ? "relu_narrow" : "relu_in_place", groups,
-                                  GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_int(count))},
+                      &(gpu_unit_launch){0, is_narrow ? "relu_narrow" : "relu_in_place", groups,
+                                         GPU_ARGUMENTS(gpu_writes(call->out[0]), gpu_int(count))},
                       err);
 }
 

@@ -259,11 +259,12 @@ be_status gpu_parts_record(const gpu_call *call, gpu_recorder *recorder, const g
     int64_t count = parts->rows * parts->width;
     int lanes = parts->parts >= 64 ? 16 : parts->parts >= 16 ? 4 : 1;
     gpu_span from = gpu_part(call->scratch, 0, (size_t)(parts->parts * count) * sizeof(float));
-    return gpu_record(recorder, call,
-                      &(gpu_step){unit, "sum_parts", gpu_groups(call, count, 256 / lanes, 8),
-                                  GPU_ARGUMENTS(gpu_reads(from), gpu_reads(o->b), gpu_writes(o->y),
-                                                gpu_writes(o->extra), gpu_int(count))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){unit, "sum_parts", gpu_groups(call, count, 256 / lanes, 8),
+                           GPU_ARGUMENTS(gpu_reads(from), gpu_reads(o->b), gpu_writes(o->y),
+                                         gpu_writes(o->extra), gpu_int(count))},
+        err);
 }
 
 static gpu_parts parts_of(const gpu_product_plan *plan)
@@ -331,11 +332,12 @@ be_status gpu_product_record(const gpu_call *call, gpu_recorder *recorder,
                      (size_t)(parts.parts * parts.rows * parts.width) * sizeof(float));
         extra = (gpu_span){0};
     }
-    TRY(gpu_record(recorder, call,
-                   &(gpu_step){plan->unit, "product", gpu_groups(call, tiles, 1, 64),
-                               GPU_ARGUMENTS(gpu_reads(o->p), gpu_reads(o->q), gpu_reads(o->mask),
-                                             gpu_reads(o->b), gpu_writes(y), gpu_writes(extra))},
-                   err));
+    TRY(gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){plan->unit, "product", gpu_groups(call, tiles, 1, 64),
+                           GPU_ARGUMENTS(gpu_reads(o->p), gpu_reads(o->q), gpu_reads(o->mask),
+                                         gpu_reads(o->b), gpu_writes(y), gpu_writes(extra))},
+        err));
     if (t->splits == 1) return BE_OK;
     return gpu_parts_record(call, recorder, &parts, plan->sum_unit, o, err);
 }

@@ -9,7 +9,7 @@ extern const gpu_source gpu_source_activation_list, gpu_source_batch_norm,
     gpu_source_batch_norm_group, gpu_source_batch_norm_last;
 
 #define GROUP_WANTED 256
-#define GROUPS_A_UNIT 8
+#define GROUPS_PER_UNIT 8
 
 /* Of images with the channels last (batch_norm_last.gpu.c). */
 #define WIDE 8           /* channels of an item */
@@ -143,7 +143,7 @@ static be_status use_group(gpu_call *call, be_group *group, be_error *err)
 
 static int show_groups(const gpu_call *call)
 {
-    return gpu_groups(call, call->in_shape[0].dim[1], call->units[1].group, GROUPS_A_UNIT);
+    return gpu_groups(call, call->in_shape[0].dim[1], call->units[1].group, GROUPS_PER_UNIT);
 }
 
 /* From what this rank has in s.own the sum and the squares of all. */
@@ -152,19 +152,21 @@ static be_status record_statistics(const gpu_call *call, gpu_recorder *recorder,
 {
     const batch_norm_attrs *attrs = call->attrs;
     int ranks = be_group_size(attrs->group);
-    TRY(gpu_record(recorder, call,
-                   &(gpu_step){1, "batch_norm_group_show", show_groups(call),
-                               GPU_ARGUMENTS(gpu_reads(s->own), gpu_writes(s->all),
-                                             gpu_int(be_group_rank(attrs->group)), gpu_int(ranks))},
-                   err));
+    TRY(gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){1, "batch_norm_group_show", show_groups(call),
+                           GPU_ARGUMENTS(gpu_reads(s->own), gpu_writes(s->all),
+                                         gpu_int(be_group_rank(attrs->group)), gpu_int(ranks))},
+        err));
     TRY(gpu_record_mean(recorder, call->state, s->all, err));
-    return gpu_record(recorder, call,
-                      &(gpu_step){1, "batch_norm_group_finish", show_groups(call),
-                                  GPU_ARGUMENTS(gpu_reads(s->all), gpu_writes(call->out[1]),
-                                                gpu_writes(call->out[2]), gpu_writes(call->out[3]),
-                                                gpu_writes(call->out[4]), gpu_float(attrs->epsilon),
-                                                gpu_float(attrs->momentum), gpu_int(ranks))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){1, "batch_norm_group_finish", show_groups(call),
+                           GPU_ARGUMENTS(gpu_reads(s->all), gpu_writes(call->out[1]),
+                                         gpu_writes(call->out[2]), gpu_writes(call->out[3]),
+                                         gpu_writes(call->out[4]), gpu_float(attrs->epsilon),
+                                         gpu_float(attrs->momentum), gpu_int(ranks))},
+        err);
 }
 
 /* Into *dweight and *dbias their means over the ranks, which are for dx alone. */
@@ -176,11 +178,11 @@ static be_status record_sums(const gpu_call *call, gpu_recorder *recorder, gpu_s
     *dbias = call->out[2];
     if (!attrs->synced) return BE_OK;
     show s = show_of(call, attrs->group);
-    TRY(gpu_record(
-        recorder, call,
-        &(gpu_step){1, "batch_norm_group_sums", show_groups(call),
-                    GPU_ARGUMENTS(gpu_reads(*dweight), gpu_reads(*dbias), gpu_writes(s.own))},
-        err));
+    TRY(gpu_record(recorder, call,
+                   &(gpu_unit_launch){
+                       1, "batch_norm_group_sums", show_groups(call),
+                       GPU_ARGUMENTS(gpu_reads(*dweight), gpu_reads(*dbias), gpu_writes(s.own))},
+                   err));
     *dweight = s.first;
     *dbias = s.second;
     return gpu_record_mean(recorder, call->state, s.own, err);
@@ -243,11 +245,12 @@ static be_status record_last_apply(const gpu_call *call, gpu_recorder *recorder,
     cut c = cut_of(call);
     return gpu_record(
         recorder, call,
-        &(gpu_step){0, "batch_norm_last_apply", jobs_of(call, &c, c.pieces),
-                    GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                  gpu_reads(call->in[2]), gpu_reads(call->in[3]), gpu_reads(mean),
-                                  gpu_reads(deviation), gpu_writes(call->out[0]),
-                                  gpu_writes(call->out[5]), gpu_float(attrs->epsilon))},
+        &(gpu_unit_launch){0, "batch_norm_last_apply", jobs_of(call, &c, c.pieces),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                         gpu_reads(call->in[2]), gpu_reads(call->in[3]),
+                                         gpu_reads(mean), gpu_reads(deviation),
+                                         gpu_writes(call->out[0]), gpu_writes(call->out[5]),
+                                         gpu_float(attrs->epsilon))},
         err);
 }
 
@@ -264,15 +267,15 @@ static be_status record_last(const gpu_call *call, gpu_recorder *recorder, be_er
         inverse = s.second;
     }
     TRY(gpu_record(recorder, call,
-                   &(gpu_step){0, "batch_norm_last_statistics", jobs_of(call, &c, c.chunks),
-                               GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(parts))},
+                   &(gpu_unit_launch){0, "batch_norm_last_statistics", jobs_of(call, &c, c.chunks),
+                                      GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(parts))},
                    err));
     TRY(gpu_record(
         recorder, call,
-        &(gpu_step){0, "batch_norm_last_finish", gpu_groups(call, c.finishing, 1, 64),
-                    GPU_ARGUMENTS(gpu_reads(parts), gpu_writes(mean), gpu_writes(inverse),
-                                  gpu_writes(call->out[3]), gpu_writes(call->out[4]),
-                                  gpu_float(attrs->epsilon), gpu_float(attrs->momentum))},
+        &(gpu_unit_launch){0, "batch_norm_last_finish", gpu_groups(call, c.finishing, 1, 64),
+                           GPU_ARGUMENTS(gpu_reads(parts), gpu_writes(mean), gpu_writes(inverse),
+                                         gpu_writes(call->out[3]), gpu_writes(call->out[4]),
+                                         gpu_float(attrs->epsilon), gpu_float(attrs->momentum))},
         err));
     if (attrs->synced) TRY(record_statistics(call, recorder, &s, err));
     return record_last_apply(call, recorder, call->out[1], call->out[2], err);
@@ -286,28 +289,28 @@ static be_status record_last_backward(const gpu_call *call, gpu_recorder *record
     gpu_span x = call->in[0], mean = call->in[2], inverse = call->in[3], y = call->in[4],
              dy = call->in[5], parts = gpu_part(call->scratch, 0, c.parts_bytes), dweight, dbias,
              dresidual = call->out[3], absent = {0};
+    TRY(gpu_record(recorder, call,
+                   &(gpu_unit_launch){0, "batch_norm_last_sums", jobs_of(call, &c, c.chunks),
+                                      GPU_ARGUMENTS(gpu_reads(x), gpu_reads(mean), gpu_reads(y),
+                                                    gpu_reads(dy), gpu_writes(parts),
+                                                    gpu_writes(early ? dresidual : absent))},
+                   err));
     TRY(gpu_record(
         recorder, call,
-        &(gpu_step){0, "batch_norm_last_sums", jobs_of(call, &c, c.chunks),
-                    GPU_ARGUMENTS(gpu_reads(x), gpu_reads(mean), gpu_reads(y), gpu_reads(dy),
-                                  gpu_writes(parts), gpu_writes(early ? dresidual : absent))},
+        &(gpu_unit_launch){0, "batch_norm_last_finish_sums", gpu_groups(call, c.finishing, 1, 64),
+                           GPU_ARGUMENTS(gpu_reads(parts), gpu_reads(inverse),
+                                         gpu_writes(call->out[1]), gpu_writes(call->out[2]))},
         err));
-    TRY(gpu_record(recorder, call,
-                   &(gpu_step){0, "batch_norm_last_finish_sums",
-                               gpu_groups(call, c.finishing, 1, 64),
-                               GPU_ARGUMENTS(gpu_reads(parts), gpu_reads(inverse),
-                                             gpu_writes(call->out[1]), gpu_writes(call->out[2]))},
-                   err));
     if (!attrs->need_dx && (early || !attrs->need_dresidual)) return BE_OK;
     TRY(record_sums(call, recorder, &dweight, &dbias, err));
     return gpu_record(
         recorder, call,
-        &(gpu_step){0, "batch_norm_last_gradients", jobs_of(call, &c, c.pieces),
-                    GPU_ARGUMENTS(gpu_reads(x), gpu_reads(call->in[1]), gpu_reads(mean),
-                                  gpu_reads(inverse), gpu_reads(early ? absent : y),
-                                  gpu_reads(early ? dresidual : dy), gpu_reads(dweight),
-                                  gpu_reads(dbias), gpu_writes(call->out[0]),
-                                  gpu_writes(early ? absent : dresidual))},
+        &(gpu_unit_launch){0, "batch_norm_last_gradients", jobs_of(call, &c, c.pieces),
+                           GPU_ARGUMENTS(gpu_reads(x), gpu_reads(call->in[1]), gpu_reads(mean),
+                                         gpu_reads(inverse), gpu_reads(early ? absent : y),
+                                         gpu_reads(early ? dresidual : dy), gpu_reads(dweight),
+                                         gpu_reads(dbias), gpu_writes(call->out[0]),
+                                         gpu_writes(early ? absent : dresidual))},
         err);
 }
 
@@ -315,7 +318,7 @@ static be_status record_last_backward(const gpu_call *call, gpu_recorder *record
 
 static int channel_groups(const gpu_call *call)
 {
-    return gpu_groups(call, call->in_shape[0].dim[1], 1, GROUPS_A_UNIT);
+    return gpu_groups(call, call->in_shape[0].dim[1], 1, GROUPS_PER_UNIT);
 }
 
 static be_status record_apply(const gpu_call *call, gpu_recorder *recorder, gpu_span mean,
@@ -323,15 +326,15 @@ static be_status record_apply(const gpu_call *call, gpu_recorder *recorder, gpu_
 {
     const batch_norm_attrs *attrs = call->attrs;
     int64_t count = shape_elements(&call->in_shape[0]);
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "batch_norm_apply",
-                                  gpu_groups(call, count, call->units[0].group, GROUPS_A_UNIT),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                                gpu_reads(call->in[2]), gpu_reads(call->in[3]),
-                                                gpu_reads(mean), gpu_reads(deviation),
-                                                gpu_writes(call->out[0]), gpu_writes(call->out[5]),
-                                                gpu_float(attrs->epsilon), gpu_int(count))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){
+            0, "batch_norm_apply", gpu_groups(call, count, call->units[0].group, GROUPS_PER_UNIT),
+            GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]), gpu_reads(call->in[2]),
+                          gpu_reads(call->in[3]), gpu_reads(mean), gpu_reads(deviation),
+                          gpu_writes(call->out[0]), gpu_writes(call->out[5]),
+                          gpu_float(attrs->epsilon), gpu_int(count))},
+        err);
 }
 
 static be_status batch_norm_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
@@ -345,13 +348,13 @@ static be_status batch_norm_record(const gpu_call *call, gpu_recorder *recorder,
         mean = s.first;
         inverse = s.second;
     }
-    TRY(gpu_record(
-        recorder, call,
-        &(gpu_step){0, "batch_norm_statistics", channel_groups(call),
-                    GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(mean), gpu_writes(inverse),
-                                  gpu_writes(call->out[3]), gpu_writes(call->out[4]),
-                                  gpu_float(attrs->epsilon), gpu_float(attrs->momentum))},
-        err));
+    TRY(gpu_record(recorder, call,
+                   &(gpu_unit_launch){
+                       0, "batch_norm_statistics", channel_groups(call),
+                       GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(mean), gpu_writes(inverse),
+                                     gpu_writes(call->out[3]), gpu_writes(call->out[4]),
+                                     gpu_float(attrs->epsilon), gpu_float(attrs->momentum))},
+                   err));
     if (attrs->synced) TRY(record_statistics(call, recorder, &s, err));
     return record_apply(call, recorder, call->out[1], call->out[2], err);
 }
@@ -371,18 +374,20 @@ static be_status batch_norm_backward_record(const gpu_call *call, gpu_recorder *
     int64_t count = shape_elements(&call->in_shape[0]);
     gpu_span x = call->in[0], mean = call->in[2], inverse = call->in[3], y = call->in[4],
              dy = call->in[5], dweight, dbias;
-    TRY(gpu_record(recorder, call,
-                   &(gpu_step){0, "batch_norm_sums", channel_groups(call),
-                               GPU_ARGUMENTS(gpu_reads(x), gpu_reads(mean), gpu_reads(inverse),
-                                             gpu_reads(y), gpu_reads(dy), gpu_writes(call->out[1]),
-                                             gpu_writes(call->out[2]))},
-                   err));
+    TRY(gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){0, "batch_norm_sums", channel_groups(call),
+                           GPU_ARGUMENTS(gpu_reads(x), gpu_reads(mean), gpu_reads(inverse),
+                                         gpu_reads(y), gpu_reads(dy), gpu_writes(call->out[1]),
+                                         gpu_writes(call->out[2]))},
+        err));
     if (!attrs->need_dx && !attrs->need_dresidual) return BE_OK;
     TRY(record_sums(call, recorder, &dweight, &dbias, err));
     return gpu_record(
         recorder, call,
-        &(gpu_step){
-            0, "batch_norm_gradients", gpu_groups(call, count, call->units[0].group, GROUPS_A_UNIT),
+        &(gpu_unit_launch){
+            0, "batch_norm_gradients",
+            gpu_groups(call, count, call->units[0].group, GROUPS_PER_UNIT),
             GPU_ARGUMENTS(gpu_reads(x), gpu_reads(call->in[1]), gpu_reads(mean), gpu_reads(inverse),
                           gpu_reads(y), gpu_reads(dy), gpu_reads(dweight), gpu_reads(dbias),
                           gpu_writes(call->out[0]), gpu_writes(call->out[3]), gpu_int(count))},

@@ -16,9 +16,9 @@ static be_status l2_normalize_record(const gpu_call *call, gpu_recorder *recorde
     int64_t rows = layer_norm_rows(x), width = layer_norm_width(x);
     return gpu_record(
         recorder, call,
-        &(gpu_step){0, "l2_normalize", gpu_groups(call, rows, 1, 16),
-                    GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
-                                  gpu_writes(call->out[1]), gpu_int(rows), gpu_int(width))},
+        &(gpu_unit_launch){0, "l2_normalize", gpu_groups(call, rows, 1, 16),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
+                                         gpu_writes(call->out[1]), gpu_int(rows), gpu_int(width))},
         err);
 }
 
@@ -27,12 +27,13 @@ static be_status l2_normalize_backward_record(const gpu_call *call, gpu_recorder
 {
     const be_shape *y = &call->in_shape[0];
     int64_t rows = layer_norm_rows(y), width = layer_norm_width(y);
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "l2_normalize_backward", gpu_groups(call, rows, 1, 16),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                                gpu_reads(call->in[2]), gpu_writes(call->out[0]),
-                                                gpu_int(rows), gpu_int(width))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){0, "l2_normalize_backward", gpu_groups(call, rows, 1, 16),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                         gpu_reads(call->in[2]), gpu_writes(call->out[0]),
+                                         gpu_int(rows), gpu_int(width))},
+        err);
 }
 
 const gpu_kernel GPU_KERNEL(l2_normalize) = {.implementation = GPU_IMPLEMENTATION,

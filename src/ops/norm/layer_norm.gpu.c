@@ -2,7 +2,7 @@
  * TURNS words of a row in registers, so that memory is read once.  The host side says the types of
  * what may be narrow: y (Y_T), the residual (R_T), dy (DY_T); and of how many rows the sums join in
  * one tree (ROUND). */
-PARAMETERS(Y_T R_T WIDTH RESIDUAL COPY HAS_DSUM DY_T ROUND PARTS ROWS_A_PART NEED_DX DX_SUMS)
+PARAMETERS(Y_T R_T WIDTH RESIDUAL COPY HAS_DSUM DY_T ROUND PARTS ROWS_PER_PART NEED_DX DX_SUMS)
 
 #define BRAIN_TYPE BF16
 
@@ -210,7 +210,7 @@ DEVICE void write_part(ITEM_PARAM GLOBAL float *part, LOCAL float *lanes, const 
     BARRIER();
 }
 
-/* Also the parts of dweight and, behind it, dbias and the sums of dx, of ROWS_A_PART rows each; a
+/* Also the parts of dweight and, behind it, dbias and the sums of dx, of ROWS_PER_PART rows each; a
  * part a group and round.  All that is read of ROUND rows is loaded before the first is used;
  * behind the last row the first of the round is once more. */
 KERNEL layer_norm_backward(ITEM_ARG ARG_IN(float, x), ARG_IN(float, weight), ARG_IN(DY_T, dy),
@@ -232,9 +232,9 @@ KERNEL layer_norm_backward(ITEM_ARG ARG_IN(float, x), ARG_IN(float, weight), ARG
     LOCAL_ARRAY(float, lanes, WORD *GROUP);
     int lane = LOCAL_ID / SPAN;
     for (int part = GROUP_ID; part < PARTS; part += NUM_GROUPS) {
-        int end = (part + 1) * ROWS_A_PART < rows ? (part + 1) * ROWS_A_PART : rows;
+        int end = (part + 1) * ROWS_PER_PART < rows ? (part + 1) * ROWS_PER_PART : rows;
         weight_part sums = {{{0.0f}}, {{0.0f}}, {{0.0f}}};
-        for (int first = part * ROWS_A_PART; first < end; first += ROUND * LANES) {
+        for (int first = part * ROWS_PER_PART; first < end; first += ROUND * LANES) {
             row_part row[ROUND];
             float rstd[ROUND];
             UNROLL for (int r = 0; r < ROUND; r++)

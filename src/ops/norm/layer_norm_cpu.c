@@ -1,6 +1,6 @@
 /* Layer normalisation on the CPU: a row stays in the nearest cache between its passes, so that each
- * operand goes through memory once.  The sums over rows are made of those of ROWS_A_PART rows each:
- * the bits do not depend on the threads. */
+ * operand goes through memory once.  The sums over rows are made of those of ROWS_PER_PART rows
+ * each: the bits do not depend on the threads. */
 #include <math.h>
 
 #include "backend/cpu/cpu.h"
@@ -8,7 +8,7 @@
 #include "ops/reduce/column_sum.h"
 
 #define THREADS_PAY_FROM 16384 /* elements */
-#define ROWS_A_PART 32
+#define ROWS_PER_PART 32
 
 /* y or the sum may lie where x or the residual does (be_op.in_place).
  *
@@ -62,7 +62,7 @@ static be_status layer_norm_run(const cpu_call *call, be_error *err)
 
 static int64_t parts_of(const cpu_call *call)
 {
-    return (layer_norm_rows(&call->in_shape[0]) + ROWS_A_PART - 1) / ROWS_A_PART;
+    return (layer_norm_rows(&call->in_shape[0]) + ROWS_PER_PART - 1) / ROWS_PER_PART;
 }
 
 static be_status layer_norm_backward_prepare(cpu_call *call, arena *memory, be_error *err)
@@ -140,11 +140,11 @@ static be_status layer_norm_backward_run(const cpu_call *call, be_error *err)
 #pragma omp parallel for num_threads(call->threads) \
     schedule(static) if (rows * width >= THREADS_PAY_FROM)
     for (int64_t part = 0; part < parts; part++) {
-        int64_t end = (part + 1) * ROWS_A_PART;
+        int64_t end = (part + 1) * ROWS_PER_PART;
         float *dweight = dweight_parts + part * width, *dbias = dbias_parts + part * width;
         float *sums = sums_parts + part * width;
         for (int64_t i = 0; i < width; i++) dweight[i] = dbias[i] = sums[i] = 0.0f;
-        for (int64_t row = part * ROWS_A_PART; row < end && row < rows; row++) {
+        for (int64_t row = part * ROWS_PER_PART; row < end && row < rows; row++) {
             row_means means = add_row(call, row, dweight, dbias);
             if (call->out[LAYER_NORM_BACK_DX]) write_dx(call, row, means, sums);
         }

@@ -7,7 +7,7 @@
 #include "ops/norm/layer_norm.h"
 
 /* Forward a row each, of which as many are busy at once as the device holds. */
-#define GROUPS_A_UNIT 64
+#define GROUPS_PER_UNIT 64
 /* Back a group has as many rows at once as there is room for, ROUND of each loaded together. */
 #define BACK_ITEMS 256
 #define ROUND 2
@@ -60,8 +60,8 @@ static be_status layer_norm_prepare(gpu_call *call, be_error *err)
                               type_or_f32(&call->in_shape[LAYER_NORM_RESIDUAL]), BE_F32};
     return use_kernels(call, group_for(words_of(call)), types,
                        has_residual
-                           ? "RESIDUAL=1 PARTS=1 ROWS_A_PART=1 NEED_DX=0 HAS_DSUM=0 DX_SUMS=0"
-                           : "RESIDUAL=0 PARTS=1 ROWS_A_PART=1 NEED_DX=0 HAS_DSUM=0 DX_SUMS=0",
+                           ? "RESIDUAL=1 PARTS=1 ROWS_PER_PART=1 NEED_DX=0 HAS_DSUM=0 DX_SUMS=0"
+                           : "RESIDUAL=0 PARTS=1 ROWS_PER_PART=1 NEED_DX=0 HAS_DSUM=0 DX_SUMS=0",
                        err);
 }
 
@@ -72,19 +72,19 @@ static be_status layer_norm_record(const gpu_call *call, gpu_recorder *recorder,
     float epsilon = ((const layer_norm_attrs *)call->attrs)->epsilon;
     return gpu_record(
         recorder, call,
-        &(gpu_step){0, "layer_norm", gpu_groups(call, rows, 1, GROUPS_A_UNIT),
-                    GPU_ARGUMENTS(gpu_reads(in[LAYER_NORM_X]), gpu_reads(in[LAYER_NORM_WEIGHT]),
-                                  gpu_reads(in[LAYER_NORM_BIAS]),
-                                  gpu_reads(in[LAYER_NORM_RESIDUAL]), gpu_writes(out[LAYER_NORM_Y]),
-                                  gpu_writes(out[LAYER_NORM_SUM]), gpu_writes(out[LAYER_NORM_MEAN]),
-                                  gpu_writes(out[LAYER_NORM_RSTD]),
-                                  gpu_writes(out[LAYER_NORM_COPY]), gpu_int(rows),
-                                  gpu_float((double)epsilon))},
+        &(gpu_unit_launch){
+            0, "layer_norm", gpu_groups(call, rows, 1, GROUPS_PER_UNIT),
+            GPU_ARGUMENTS(gpu_reads(in[LAYER_NORM_X]), gpu_reads(in[LAYER_NORM_WEIGHT]),
+                          gpu_reads(in[LAYER_NORM_BIAS]), gpu_reads(in[LAYER_NORM_RESIDUAL]),
+                          gpu_writes(out[LAYER_NORM_Y]), gpu_writes(out[LAYER_NORM_SUM]),
+                          gpu_writes(out[LAYER_NORM_MEAN]), gpu_writes(out[LAYER_NORM_RSTD]),
+                          gpu_writes(out[LAYER_NORM_COPY]), gpu_int(rows),
+                          gpu_float((double)epsilon))},
         err);
 }
 
 /* The rows of a part: enough parts to keep the device busy, and no more, since they are joined. */
-static int64_t rows_a_part(const gpu_call *call)
+static int64_t rows_per_part(const gpu_call *call)
 {
     int64_t rows = layer_norm_rows(&call->in_shape[0]), parts = (int64_t)call->facts->units * 2;
     int64_t lanes = lanes_of(call), each = (rows + parts - 1) / parts;
@@ -93,7 +93,7 @@ static int64_t rows_a_part(const gpu_call *call)
 
 static int64_t parts_of(const gpu_call *call)
 {
-    return (layer_norm_rows(&call->in_shape[0]) + rows_a_part(call) - 1) / rows_a_part(call);
+    return (layer_norm_rows(&call->in_shape[0]) + rows_per_part(call) - 1) / rows_per_part(call);
 }
 
 static bool has_sums(const gpu_call *call)
@@ -112,9 +112,9 @@ static be_status layer_norm_backward_prepare(gpu_call *call, be_error *err)
     char more[128];
     call->scratch_bytes = (size_t)(parts_of(call) * columns_of(call)) * sizeof(float);
     snprintf(more, sizeof more,
-             "RESIDUAL=0 PARTS=%" PRId64 " ROWS_A_PART=%" PRId64
+             "RESIDUAL=0 PARTS=%" PRId64 " ROWS_PER_PART=%" PRId64
              " NEED_DX=%d HAS_DSUM=%d DX_SUMS=%d",
-             parts_of(call), rows_a_part(call), call->out_shape[LAYER_NORM_BACK_DX].rank >= 0,
+             parts_of(call), rows_per_part(call), call->out_shape[LAYER_NORM_BACK_DX].rank >= 0,
              call->in_shape[LAYER_NORM_BACK_DSUM].rank >= 0, has_sums(call));
     const be_dtype types[] = {BE_F32, BE_F32, call->in_shape[LAYER_NORM_BACK_DY].dtype};
     return use_kernels(call, group_for(lanes_of(call) * words_of(call)), types, more, err);
@@ -129,8 +129,8 @@ static be_status layer_norm_backward_record(const gpu_call *call, gpu_recorder *
     gpu_span all = gpu_part(call->scratch, 0, (size_t)(parts * columns) * sizeof(float));
     TRY(gpu_record(
         recorder, call,
-        &(gpu_step){
-            0, "layer_norm_backward", gpu_groups(call, parts, 1, GROUPS_A_UNIT),
+        &(gpu_unit_launch){
+            0, "layer_norm_backward", gpu_groups(call, parts, 1, GROUPS_PER_UNIT),
             GPU_ARGUMENTS(gpu_reads(in[LAYER_NORM_BACK_X]), gpu_reads(in[LAYER_NORM_BACK_WEIGHT]),
                           gpu_reads(in[LAYER_NORM_BACK_DY]), gpu_reads(in[LAYER_NORM_BACK_MEAN]),
                           gpu_reads(in[LAYER_NORM_BACK_RSTD]), gpu_reads(in[LAYER_NORM_BACK_DSUM]),
@@ -139,10 +139,11 @@ static be_status layer_norm_backward_record(const gpu_call *call, gpu_recorder *
         err));
     return gpu_record(
         recorder, call,
-        &(gpu_step){0, "layer_norm_join", gpu_groups(call, columns, JOIN_COLUMNS, GROUPS_A_UNIT),
-                    GPU_ARGUMENTS(gpu_reads(all), gpu_writes(out[LAYER_NORM_BACK_DWEIGHT]),
-                                  gpu_writes(out[LAYER_NORM_BACK_DBIAS]),
-                                  gpu_writes(out[LAYER_NORM_BACK_SUMS]))},
+        &(gpu_unit_launch){0, "layer_norm_join",
+                           gpu_groups(call, columns, JOIN_COLUMNS, GROUPS_PER_UNIT),
+                           GPU_ARGUMENTS(gpu_reads(all), gpu_writes(out[LAYER_NORM_BACK_DWEIGHT]),
+                                         gpu_writes(out[LAYER_NORM_BACK_DBIAS]),
+                                         gpu_writes(out[LAYER_NORM_BACK_SUMS]))},
         err);
 }
 

@@ -37,11 +37,12 @@ static be_status record_squares(const gpu_call *call, int64_t first, int64_t las
     gpu_span g = gpu_part(call->in[0], (size_t)from * sizeof(float), (size_t)here * sizeof(float));
     gpu_span parts = gpu_part(call->scratch, (size_t)first * sizeof(float),
                               (size_t)(last - first) * sizeof(float));
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "square_chunks", gpu_groups(call, last - first, 1, 8),
-                                  GPU_ARGUMENTS(gpu_reads(g), gpu_writes(parts), gpu_int(here),
-                                                gpu_int(chunk), gpu_int(last - first))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){0, "square_chunks", gpu_groups(call, last - first, 1, 8),
+                           GPU_ARGUMENTS(gpu_reads(g), gpu_writes(parts), gpu_int(here),
+                                         gpu_int(chunk), gpu_int(last - first))},
+        err);
 }
 
 static be_status clip_gradients_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
@@ -55,11 +56,11 @@ static be_status clip_gradients_record(const gpu_call *call, gpu_recorder *recor
                            err));
     return gpu_record(
         recorder, call,
-        &(gpu_step){0, "find_factor", 1,
-                    GPU_ARGUMENTS(gpu_reads(parts), gpu_reads(call->in[1]),
-                                  gpu_writes(call->out[0]), gpu_writes(call->out[1]),
-                                  gpu_int(chunks), gpu_int(BE_LOSS_LOG),
-                                  gpu_float(((const clip_attrs *)call->attrs)->limit))},
+        &(gpu_unit_launch){0, "find_factor", 1,
+                           GPU_ARGUMENTS(gpu_reads(parts), gpu_reads(call->in[1]),
+                                         gpu_writes(call->out[0]), gpu_writes(call->out[1]),
+                                         gpu_int(chunks), gpu_int(BE_LOSS_LOG),
+                                         gpu_float(((const clip_attrs *)call->attrs)->limit))},
         err);
 }
 

@@ -71,9 +71,10 @@ static be_status schedule_record(const gpu_call *call, gpu_recorder *recorder, b
 {
     return gpu_record(
         recorder, call,
-        &(gpu_step){0, "schedule", 1,
-                    GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                  gpu_writes(call->out[0]), gpu_int(call->in_shape[1].dim[0] - 1))},
+        &(gpu_unit_launch){0, "schedule", 1,
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                         gpu_writes(call->out[0]),
+                                         gpu_int(call->in_shape[1].dim[0] - 1))},
         err);
 }
 
@@ -86,20 +87,21 @@ static be_status sgd_part(const gpu_call *call, const block_part *p, gpu_recorde
     if (call->in_shape[4].rank < 0)
         return gpu_record(
             recorder, call,
-            &(gpu_step){0, "sgd_plain", groups_of(call, p),
-                        GPU_ARGUMENTS(gpu_writes(weights), gpu_reads(g), gpu_reads(call->in[2]),
-                                      gpu_reads(call->in[OPTIMIZER_FACTOR]), gpu_writes(narrow),
-                                      gpu_int(p->count), gpu_float(a->weight_decay),
-                                      gpu_int(p->decayed))},
+            &(gpu_unit_launch){
+                0, "sgd_plain", groups_of(call, p),
+                GPU_ARGUMENTS(gpu_writes(weights), gpu_reads(g), gpu_reads(call->in[2]),
+                              gpu_reads(call->in[OPTIMIZER_FACTOR]), gpu_writes(narrow),
+                              gpu_int(p->count), gpu_float(a->weight_decay), gpu_int(p->decayed))},
             err);
     return gpu_record(
         recorder, call,
-        &(gpu_step){0, "sgd_momentum", groups_of(call, p),
-                    GPU_ARGUMENTS(gpu_writes(weights), gpu_reads(g), gpu_reads(call->in[2]),
-                                  gpu_reads(call->in[OPTIMIZER_FACTOR]),
-                                  gpu_writes(span_of(call->out[1], p, BE_F32)), gpu_writes(narrow),
-                                  gpu_int(p->count), gpu_float(a->momentum),
-                                  gpu_float(a->weight_decay), gpu_int(p->decayed))},
+        &(gpu_unit_launch){0, "sgd_momentum", groups_of(call, p),
+                           GPU_ARGUMENTS(gpu_writes(weights), gpu_reads(g), gpu_reads(call->in[2]),
+                                         gpu_reads(call->in[OPTIMIZER_FACTOR]),
+                                         gpu_writes(span_of(call->out[1], p, BE_F32)),
+                                         gpu_writes(narrow), gpu_int(p->count),
+                                         gpu_float(a->momentum), gpu_float(a->weight_decay),
+                                         gpu_int(p->decayed))},
         err);
 }
 
@@ -116,7 +118,7 @@ static be_status adam_part(const gpu_call *call, const block_part *p, gpu_record
     double l2 = decoupled ? 0.0 : a->weight_decay, decay = decoupled ? a->weight_decay : 0.0;
     return gpu_record(
         recorder, call,
-        &(gpu_step){
+        &(gpu_unit_launch){
             0, "adam", groups_of(call, p),
             GPU_ARGUMENTS(gpu_writes(span_of(call->out[0], p, BE_F32)),
                           gpu_reads(span_of(call->in[1], p, BE_F32)), gpu_reads(call->in[2]),

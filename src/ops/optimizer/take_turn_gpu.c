@@ -17,18 +17,19 @@ static be_status take_turn_record(const gpu_call *call, gpu_recorder *recorder, 
     int64_t count = call->in_shape[TURN_GRADIENTS].dim[0];
     double scale = 1.0 / turns;
     TRY(gpu_record(recorder, call,
-                   &(gpu_step){0, "take_turn_gradients",
-                               gpu_groups(call, count, call->units[0].group, 8),
-                               GPU_ARGUMENTS(gpu_writes(out[TURN_GRADIENTS]),
-                                             gpu_writes(out[TURN_SUMS]), gpu_reads(in[TURN_CLOCK]),
-                                             gpu_int(count), gpu_int(turns), gpu_float(scale))},
+                   &(gpu_unit_launch){
+                       0, "take_turn_gradients", gpu_groups(call, count, call->units[0].group, 8),
+                       GPU_ARGUMENTS(gpu_writes(out[TURN_GRADIENTS]), gpu_writes(out[TURN_SUMS]),
+                                     gpu_reads(in[TURN_CLOCK]), gpu_int(count), gpu_int(turns),
+                                     gpu_float(scale))},
                    err));
     return gpu_record(
         recorder, call,
-        &(gpu_step){0, "take_turn_end", 1,
-                    GPU_ARGUMENTS(gpu_writes(out[TURN_CLOCK]), gpu_writes(out[TURN_MEAN_LOSS]),
-                                  gpu_writes(out[TURN_ALL_CORRECT]), gpu_reads(in[TURN_LOSS]),
-                                  gpu_reads(in[TURN_CORRECT]), gpu_int(turns), gpu_float(scale))},
+        &(gpu_unit_launch){
+            0, "take_turn_end", 1,
+            GPU_ARGUMENTS(gpu_writes(out[TURN_CLOCK]), gpu_writes(out[TURN_MEAN_LOSS]),
+                          gpu_writes(out[TURN_ALL_CORRECT]), gpu_reads(in[TURN_LOSS]),
+                          gpu_reads(in[TURN_CORRECT]), gpu_int(turns), gpu_float(scale))},
         err);
 }
 

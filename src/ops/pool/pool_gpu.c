@@ -60,11 +60,12 @@ static int64_t wide_of(const gpu_call *call)
 static be_status max_pool2d_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
     int64_t items = shape_elements(&call->out_shape[0]) / wide_of(call);
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "max_pool", groups_of(call, items),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
-                                                gpu_writes(call->out[1]), gpu_int(items))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){0, "max_pool", groups_of(call, items),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
+                                         gpu_writes(call->out[1]), gpu_int(items))},
+        err);
 }
 
 /* Blocks of pixels along a side, as the kernel cuts them. */
@@ -80,22 +81,24 @@ static be_status max_pool2d_backward_record(const gpu_call *call, gpu_recorder *
     const int64_t *dx = call->out_shape[0].dim;
     int64_t items = dx[0] * dx[1] * blocks_of(call->attrs, dx[2]) * blocks_of(call->attrs, dx[3]) /
                     wide_of(call);
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "max_pool_backward", groups_of(call, items),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                                gpu_writes(call->out[0]), gpu_int(items))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){0, "max_pool_backward", groups_of(call, items),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                         gpu_writes(call->out[0]), gpu_int(items))},
+        err);
 }
 
 /* All averages: the kernel of this name reads the one operand and writes the other. */
 static be_status average_record(const gpu_call *call, gpu_recorder *recorder, const char *kernel,
                                 be_error *err)
 {
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, kernel, groups_of(call, shape_elements(&call->out_shape[0])),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
-                                                gpu_int(shape_elements(&call->out_shape[0])))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){0, kernel, groups_of(call, shape_elements(&call->out_shape[0])),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
+                                         gpu_int(shape_elements(&call->out_shape[0])))},
+        err);
 }
 
 static be_status average_pool2d_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)

@@ -16,14 +16,14 @@ static be_status dropout_record(const gpu_call *call, gpu_recorder *recorder, be
     int64_t count = shape_elements(&call->in_shape[0]);
     return gpu_record(
         recorder, call,
-        &(gpu_step){0, "dropout", gpu_groups(call, (count + 6) / 4, call->units[0].group, 8),
-                    GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                  gpu_writes(call->out[0]), gpu_int(count),
-                                  gpu_int((int64_t)(uint32_t)a->seed),
-                                  gpu_int((int64_t)(a->seed >> 32)), gpu_int(a->salt),
-                                  gpu_int(dropout_threshold(a->p)), gpu_int(a->rank),
-                                  gpu_int(a->turns ? a->turns : 1), gpu_int(a->before),
-                                  gpu_int(a->each), gpu_float(1.0f / (1.0f - a->p)))},
+        &(gpu_unit_launch){0, "dropout", gpu_groups(call, (count + 6) / 4, call->units[0].group, 8),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                         gpu_writes(call->out[0]), gpu_int(count),
+                                         gpu_int((int64_t)(uint32_t)a->seed),
+                                         gpu_int((int64_t)(a->seed >> 32)), gpu_int(a->salt),
+                                         gpu_int(dropout_threshold(a->p)), gpu_int(a->rank),
+                                         gpu_int(a->turns ? a->turns : 1), gpu_int(a->before),
+                                         gpu_int(a->each), gpu_float(1.0f / (1.0f - a->p)))},
         err);
 }
 

@@ -1,7 +1,7 @@
-/* Sums of a matrix's columns by tiles: a group takes STRIP words of each of ROWS_A_PART rows, lane
- * l of LANES the rows l, l + LANES … FLIGHT rows of a lane are loaded before the first is used, so
- * that memory is busy.  Behind words.gpu.c, in front of kernels that use it; both counts are powers
- * of two.
+/* Sums of a matrix's columns by tiles: a group takes STRIP words of each of ROWS_PER_PART rows,
+ * lane l of LANES the rows l, l + LANES … FLIGHT rows of a lane are loaded before the first is
+ * used, so that memory is busy.  Behind words.gpu.c, in front of kernels that use it; both counts
+ * are powers of two.
  *
  * An item of a tile keeps the sums of a word in registers until it puts them into `sums`, which has
  * TILE_SUMS elements: [WORD, LANES, STRIP], so that the items of a warp meet no bank twice. */

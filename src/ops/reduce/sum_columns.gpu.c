@@ -1,6 +1,6 @@
 /* The sums of a matrix's columns, by tiles (column_tile.gpu.c): x [rows, WIDTH] ->
- * parts [PARTS, WIDTH], each of ROWS_A_PART rows.  The host side says the type of x (X_T). */
-PARAMETERS(X_T ROWS_A_PART WIDTH LANES STRIP FLIGHT)
+ * parts [PARTS, WIDTH], each of ROWS_PER_PART rows.  The host side says the type of x (X_T). */
+PARAMETERS(X_T ROWS_PER_PART WIDTH LANES STRIP FLIGHT)
 
 KERNEL sum_columns(ITEM_ARG ARG_IN(X_T, x), ARG_OUT(float, parts), ARG_INT(rows))
 {
@@ -8,8 +8,8 @@ KERNEL sum_columns(ITEM_ARG ARG_IN(X_T, x), ARG_OUT(float, parts), ARG_INT(rows)
     OPEN_OUT(float, parts);
     LOCAL_ARRAY(float, sums, TILE_SUMS);
     for (int tile = GROUP_ID; tile < TILES; tile += NUM_GROUPS) {
-        int from = TILE_PART(tile) * ROWS_A_PART;
-        int end = from + ROWS_A_PART < rows ? from + ROWS_A_PART : rows;
+        int from = TILE_PART(tile) * ROWS_PER_PART;
+        int end = from + ROWS_PER_PART < rows ? from + ROWS_PER_PART : rows;
         for (int i = LOCAL_ID; i < TILE_ITEMS; i += GROUP) {
             int word = TILE_WORD(tile) + i % STRIP;
             float sum[WORD];

@@ -7,7 +7,7 @@
 #include "ops/reduce/upstream_gpu.h"
 
 #define GROUP_WANTED 256
-#define GROUPS_A_UNIT 8
+#define GROUPS_PER_UNIT 8
 /* In one launch a group has a narrow strip of all rows, which many lanes share: a strip of 32 bytes
  * is read as fast as a wide one, and 32 rows of a lane take less time than another launch. */
 #define ITEMS_ONCE 512
@@ -58,7 +58,7 @@ const char *gpu_column_cut(const gpu_call *call, gpu_column_sum *sum, int limit,
             gpu_scratch_take(scratch_bytes, (size_t)(sum->parts * sum->columns) * sizeof(float));
     }
     snprintf(words, TILE_WORDS,
-             "WIDTH=%" PRId64 " PARTS=%" PRId64 " ROWS_A_PART=%" PRId64 " STRIP=%d LANES=%d",
+             "WIDTH=%" PRId64 " PARTS=%" PRId64 " ROWS_PER_PART=%" PRId64 " STRIP=%d LANES=%d",
              sum->columns, sum->parts, each, sum->strip, sum->lanes);
     return words;
 }
@@ -71,7 +71,7 @@ int gpu_column_items(const gpu_column_sum *sum)
 int gpu_column_groups(const gpu_call *call, const gpu_column_sum *sum)
 {
     int64_t strips = divided_up(sum->columns / word_of(sum->columns), sum->strip);
-    return gpu_groups(call, sum->parts * strips, 1, GROUPS_A_UNIT);
+    return gpu_groups(call, sum->parts * strips, 1, GROUPS_PER_UNIT);
 }
 
 gpu_span gpu_column_parts(const gpu_call *call, const gpu_column_sum *sum, gpu_span y)
@@ -105,10 +105,10 @@ be_status gpu_column_join_record(const gpu_call *call, gpu_recorder *recorder,
     if (sum->parts == 1) return BE_OK;
     return gpu_record(
         recorder, call,
-        &(gpu_step){sum->join_unit, "sum_parts",
-                    gpu_groups(call, sum->columns, outs, GROUPS_A_UNIT),
-                    GPU_ARGUMENTS(gpu_reads(gpu_column_parts(call, sum, y)), gpu_reads(none),
-                                  gpu_writes(y), gpu_writes(none), gpu_int(sum->columns))},
+        &(gpu_unit_launch){sum->join_unit, "sum_parts",
+                           gpu_groups(call, sum->columns, outs, GROUPS_PER_UNIT),
+                           GPU_ARGUMENTS(gpu_reads(gpu_column_parts(call, sum, y)), gpu_reads(none),
+                                         gpu_writes(y), gpu_writes(none), gpu_int(sum->columns))},
         err);
 }
 
@@ -131,9 +131,10 @@ be_status gpu_column_sum_record(const gpu_call *call, gpu_recorder *recorder,
                                 const gpu_column_sum *sum, gpu_span x, gpu_span y, be_error *err)
 {
     gpu_span parts = gpu_column_parts(call, sum, y);
-    TRY(gpu_record(recorder, call,
-                   &(gpu_step){sum->unit, "sum_columns", gpu_column_groups(call, sum),
-                               GPU_ARGUMENTS(gpu_reads(x), gpu_writes(parts), gpu_int(sum->rows))},
-                   err));
+    TRY(gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){sum->unit, "sum_columns", gpu_column_groups(call, sum),
+                           GPU_ARGUMENTS(gpu_reads(x), gpu_writes(parts), gpu_int(sum->rows))},
+        err));
     return gpu_column_join_record(call, recorder, sum, y, err);
 }

@@ -32,11 +32,12 @@ static be_status sum_rows_record(const gpu_call *call, gpu_recorder *recorder, b
     if (is_tall(x))
         return gpu_column_sum_record(call, recorder, call->state, call->in[0], call->out[0], err);
     int64_t rows = x->dim[0], channels = x->dim[1], pixels = shape_elements(x) / (rows * channels);
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "sum_rows", gpu_groups(call, channels, 1, 8),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
-                                                gpu_int(rows), gpu_int(channels), gpu_int(pixels))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){0, "sum_rows", gpu_groups(call, channels, 1, 8),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
+                                         gpu_int(rows), gpu_int(channels), gpu_int(pixels))},
+        err);
 }
 
 const gpu_kernel GPU_KERNEL(sum_rows) = {

@@ -57,27 +57,29 @@ static be_status sum_to_record(const gpu_call *call, gpu_recorder *recorder, be_
     const sum_to_attrs *attrs = call->attrs;
     int64_t sums = shape_elements(&call->out_shape[0]), count = sums * parts_of(call);
     gpu_span parts = gpu_part(call->scratch, 0, (size_t)count * sizeof(float));
-    TRY(gpu_record(
+    TRY(gpu_record(recorder, call,
+                   &(gpu_unit_launch){
+                       0, "sum_to_parts", groups_for(call, count),
+                       GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(parts), gpu_int(count))},
+                   err));
+    return gpu_record(
         recorder, call,
-        &(gpu_step){0, "sum_to_parts", groups_for(call, count),
-                    GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(parts), gpu_int(count))},
-        err));
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "sum_to_join", groups_for(call, sums),
-                                  GPU_ARGUMENTS(gpu_reads(parts), gpu_writes(call->out[0]),
-                                                gpu_int(sums), gpu_float((double)attrs->scale))},
-                      err);
+        &(gpu_unit_launch){0, "sum_to_join", groups_for(call, sums),
+                           GPU_ARGUMENTS(gpu_reads(parts), gpu_writes(call->out[0]), gpu_int(sums),
+                                         gpu_float((double)attrs->scale))},
+        err);
 }
 
 static be_status expand_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
 {
     const sum_to_attrs *attrs = call->attrs;
     int64_t count = shape_elements(&call->out_shape[0]);
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "expand", groups_for(call, count),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
-                                                gpu_int(count), gpu_float((double)attrs->scale))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){0, "expand", groups_for(call, count),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
+                                         gpu_int(count), gpu_float((double)attrs->scale))},
+        err);
 }
 
 const gpu_kernel GPU_KERNEL(sum_to) = {

@@ -2,7 +2,7 @@
 #include "ops/reduce/upstream_gpu.h"
 
 #define GROUP_WANTED 256
-#define GROUPS_A_UNIT 8
+#define GROUPS_PER_UNIT 8
 
 extern const gpu_source gpu_source_upstream, gpu_source_sum_rows;
 
@@ -43,20 +43,20 @@ be_status gpu_upstream_record(const gpu_call *call, gpu_recorder *recorder, cons
     gpu_span y = call->in[2], dy = *dz, db = call->out[2];
     int64_t count = shape_elements(&u->shape), rows = u->shape.dim[0], channels = u->shape.dim[1];
     if (u->masked) {
-        int groups = gpu_groups(call, count, call->units[u->mask_unit].group, GROUPS_A_UNIT);
+        int groups = gpu_groups(call, count, call->units[u->mask_unit].group, GROUPS_PER_UNIT);
         *dz = gpu_part(call->scratch, u->dz_at, bytes_of(u));
         TRY(gpu_record(recorder, call,
-                       &(gpu_step){u->mask_unit, "upstream", groups,
-                                   GPU_ARGUMENTS(gpu_reads(y), gpu_reads(dy), gpu_writes(*dz),
-                                                 gpu_int(count))},
+                       &(gpu_unit_launch){u->mask_unit, "upstream", groups,
+                                          GPU_ARGUMENTS(gpu_reads(y), gpu_reads(dy),
+                                                        gpu_writes(*dz), gpu_int(count))},
                        err));
     }
     if (!u->summed) return BE_OK;
     if (is_tall(u)) return gpu_column_sum_record(call, recorder, &u->columns, *dz, db, err);
     return gpu_record(
         recorder, call,
-        &(gpu_step){u->sum_unit, "sum_rows", gpu_groups(call, channels, 1, GROUPS_A_UNIT),
-                    GPU_ARGUMENTS(gpu_reads(*dz), gpu_writes(db), gpu_int(rows), gpu_int(channels),
-                                  gpu_int(count / (rows * channels)))},
+        &(gpu_unit_launch){u->sum_unit, "sum_rows", gpu_groups(call, channels, 1, GROUPS_PER_UNIT),
+                           GPU_ARGUMENTS(gpu_reads(*dz), gpu_writes(db), gpu_int(rows),
+                                         gpu_int(channels), gpu_int(count / (rows * channels)))},
         err);
 }

@@ -32,10 +32,10 @@ static be_status all_gather_record(const gpu_call *call, gpu_recorder *recorder,
     int64_t many = shape_elements(&call->in_shape[0]), count = shape_elements(&call->out_shape[0]);
     TRY(gpu_record(
         recorder, call,
-        &(gpu_step){0, "all_gather_show", groups_for(call, count),
-                    GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]), gpu_int(count),
-                                  gpu_int(many * be_group_rank(group)), gpu_int(many),
-                                  gpu_float((float)be_group_size(group)))},
+        &(gpu_unit_launch){0, "all_gather_show", groups_for(call, count),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
+                                         gpu_int(count), gpu_int(many * be_group_rank(group)),
+                                         gpu_int(many), gpu_float((float)be_group_size(group)))},
         err));
     return gpu_record_mean(recorder, call->state, call->out[0], err);
 }
@@ -48,9 +48,9 @@ static be_status all_gather_backward_record(const gpu_call *call, gpu_recorder *
     int64_t at = count / attrs->count * attrs->first;
     return gpu_record(
         recorder, call,
-        &(gpu_step){0, "all_gather_backward", groups_for(call, count),
-                    GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]), gpu_int(count),
-                                  gpu_int(at), gpu_float(attrs->ranks))},
+        &(gpu_unit_launch){0, "all_gather_backward", groups_for(call, count),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
+                                         gpu_int(count), gpu_int(at), gpu_float(attrs->ranks))},
         err);
 }
 

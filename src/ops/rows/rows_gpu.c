@@ -23,11 +23,12 @@ static be_status slice_record(const gpu_call *call, gpu_recorder *recorder, be_e
     int64_t count = shape_elements(&call->out_shape[0]);
     int64_t first = ((const slice_attrs *)call->attrs)->first;
     int64_t at = first * (count / call->out_shape[0].dim[0]);
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "slice", groups_for(call, count),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
-                                                gpu_int(count), gpu_int(at))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){0, "slice", groups_for(call, count),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
+                                         gpu_int(count), gpu_int(at))},
+        err);
 }
 
 static be_status slice_backward_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)
@@ -37,9 +38,10 @@ static be_status slice_backward_record(const gpu_call *call, gpu_recorder *recor
     int64_t at = first * (count / call->out_shape[0].dim[0]);
     return gpu_record(
         recorder, call,
-        &(gpu_step){0, "slice_backward", groups_for(call, count),
-                    GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]), gpu_int(count),
-                                  gpu_int(at), gpu_int(shape_elements(&call->in_shape[0])))},
+        &(gpu_unit_launch){0, "slice_backward", groups_for(call, count),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
+                                         gpu_int(count), gpu_int(at),
+                                         gpu_int(shape_elements(&call->in_shape[0])))},
         err);
 }
 
@@ -52,10 +54,10 @@ static be_status concat_record(const gpu_call *call, gpu_recorder *recorder, be_
     }
     return gpu_record(
         recorder, call,
-        &(gpu_step){0, "concat", groups_for(call, count),
-                    GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                  gpu_writes(call->out[0]), gpu_int(count), gpu_int(wide[0]),
-                                  gpu_int(wide[1]), gpu_int(step[0]), gpu_int(step[1]))},
+        &(gpu_unit_launch){0, "concat", groups_for(call, count),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                         gpu_writes(call->out[0]), gpu_int(count), gpu_int(wide[0]),
+                                         gpu_int(wide[1]), gpu_int(step[0]), gpu_int(step[1]))},
         err);
 }
 
@@ -67,11 +69,12 @@ static be_status concat_backward_record(const gpu_call *call, gpu_recorder *reco
     for (int k = 0; k < 2; k++) {
         const be_shape *shape = &attrs->shape[k];
         int64_t count = shape_elements(shape), wide = shape->dim[1] * shape->dim[2];
-        gpu_step step = {0, "concat_part", groups_for(call, count),
-                         GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[k]),
-                                       gpu_int(count), gpu_int(samples), gpu_int(wide),
-                                       gpu_int(whole), gpu_int(at), gpu_int(shape->dim[0]))};
-        if (call->out_shape[k].rank >= 0) TRY(gpu_record(recorder, call, &step, err));
+        gpu_unit_launch launch = {0, "concat_part", groups_for(call, count),
+                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[k]),
+                                                gpu_int(count), gpu_int(samples), gpu_int(wide),
+                                                gpu_int(whole), gpu_int(at),
+                                                gpu_int(shape->dim[0]))};
+        if (call->out_shape[k].rank >= 0) TRY(gpu_record(recorder, call, &launch, err));
         at += wide;
     }
     return BE_OK;
@@ -84,11 +87,11 @@ static be_status record_rows(const gpu_call *call, const char *kernel, const be_
     int64_t count = shape_elements(&call->out_shape[0]);
     return gpu_record(
         recorder, call,
-        &(gpu_step){0, kernel, groups_for(call, count),
-                    GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                  gpu_writes(call->out[0]), gpu_int(count), gpu_int(wide->dim[1]),
-                                  gpu_int(wide->dim[2]), gpu_int(position),
-                                  gpu_int(call->in_shape[1].rank >= 0))},
+        &(gpu_unit_launch){0, kernel, groups_for(call, count),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                         gpu_writes(call->out[0]), gpu_int(count),
+                                         gpu_int(wide->dim[1]), gpu_int(wide->dim[2]),
+                                         gpu_int(position), gpu_int(call->in_shape[1].rank >= 0))},
         err);
 }
 
@@ -109,24 +112,26 @@ static be_status find_token_record(const gpu_call *call, gpu_recorder *recorder,
 {
     const be_shape *tokens = &call->in_shape[0];
     int32_t token = ((const find_token_attrs *)call->attrs)->token;
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "find_token", groups_for(call, tokens->dim[0]),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
-                                                gpu_int(tokens->dim[0]), gpu_int(tokens->dim[1]),
-                                                gpu_int(token))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){0, "find_token", groups_for(call, tokens->dim[0]),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
+                                         gpu_int(tokens->dim[0]), gpu_int(tokens->dim[1]),
+                                         gpu_int(token))},
+        err);
 }
 
 /* `wide` is x, or dx; `jobs` are shared by the groups. */
 static be_status record_mean(const gpu_call *call, const char *kernel, const be_shape *wide,
                              int64_t jobs, gpu_recorder *recorder, be_error *err)
 {
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, kernel, gpu_groups(call, jobs, 1, 8),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                                gpu_writes(call->out[0]), gpu_int(wide->dim[0]),
-                                                gpu_int(wide->dim[1]), gpu_int(wide->dim[2]))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){0, kernel, gpu_groups(call, jobs, 1, 8),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                         gpu_writes(call->out[0]), gpu_int(wide->dim[0]),
+                                         gpu_int(wide->dim[1]), gpu_int(wide->dim[2]))},
+        err);
 }
 
 static be_status mean_tokens_record(const gpu_call *call, gpu_recorder *recorder, be_error *err)

@@ -15,12 +15,13 @@ static be_status softmax_record(const gpu_call *call, gpu_recorder *recorder, be
 {
     const be_shape *x = &call->in_shape[0];
     double scale = (double)((const softmax_attrs *)call->attrs)->scale;
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "softmax", gpu_groups(call, softmax_rows(x), 1, 16),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
-                                                gpu_int(softmax_rows(x)), gpu_int(softmax_width(x)),
-                                                gpu_float(scale))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){0, "softmax", gpu_groups(call, softmax_rows(x), 1, 16),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_writes(call->out[0]),
+                                         gpu_int(softmax_rows(x)), gpu_int(softmax_width(x)),
+                                         gpu_float(scale))},
+        err);
 }
 
 static be_status softmax_backward_record(const gpu_call *call, gpu_recorder *recorder,
@@ -28,12 +29,13 @@ static be_status softmax_backward_record(const gpu_call *call, gpu_recorder *rec
 {
     const be_shape *y = &call->in_shape[0];
     double scale = (double)((const softmax_attrs *)call->attrs)->scale;
-    return gpu_record(recorder, call,
-                      &(gpu_step){0, "softmax_backward", gpu_groups(call, softmax_rows(y), 1, 16),
-                                  GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
-                                                gpu_writes(call->out[0]), gpu_int(softmax_rows(y)),
-                                                gpu_int(softmax_width(y)), gpu_float(scale))},
-                      err);
+    return gpu_record(
+        recorder, call,
+        &(gpu_unit_launch){0, "softmax_backward", gpu_groups(call, softmax_rows(y), 1, 16),
+                           GPU_ARGUMENTS(gpu_reads(call->in[0]), gpu_reads(call->in[1]),
+                                         gpu_writes(call->out[0]), gpu_int(softmax_rows(y)),
+                                         gpu_int(softmax_width(y)), gpu_float(scale))},
+        err);
 }
 
 const gpu_kernel GPU_KERNEL(softmax) = {
