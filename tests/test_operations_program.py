@@ -111,10 +111,17 @@ class Operations(ParityTest):
                 self.assertTrue(0 <= record["bytes_per_step"] - 3 * 32 * 32 * 4 < 64, record)
                 self.assertEqual(record["parity"]["error"], 0)
             self.assertIn(name[3:], self.good("explain", name, "--device", "opencl:0", *more))
-            self.bad(3, "bench", name, *more, says=[
+            self.bad(3, "bench", name, "--device", "cpu", *more, says=[
                 f"{name}: expected a device with memory of its own, found cpu, whose memory is the "
                 "host's; name a GPU (--device cuda:0), or measure op:copy"])
-        self.bad(2, "bench", "op:upload", "--times", "2", *more, says=["op:upload has no times"])
+            self.bad(3, "bench", name, *more, says=[
+                f"{name}: expected a device with memory of its own, found none of these engines; "
+                "name one of those that 'breakeven devices' lists, or measure op:copy"])
+        record, = json.loads(self.good("bench", "op:upload", "--device", "all", *more, "--format",
+                                       "json"))
+        self.assertEqual(record["device"], "opencl:0")  # and no row of the processor
+        self.bad(2, "bench", "op:upload", "--device", "all", "--times", "2", *more,
+                 says=["op:upload has no times"])
 
     @unittest.skipUnless(has_torch(), "no PyTorch here")
     def test_pytorch_has_a_link_on_cuda_alone(self):
@@ -123,8 +130,8 @@ class Operations(ParityTest):
                  "found cpu: name a CUDA device, or measure op:copy"),
                 ("torch-pageable", "op:copy", "expected op:upload or op:download for "
                  "torch-pageable, found op:copy: use --engine torch")):
-            self.bad(3, "bench", name, "--engine", engine, "--size", "32", "--max-time", "0.3",
-                     "--no-store", says=[text])
+            self.bad(3, "bench", name, "--engine", engine, "--device", "cpu", "--size", "32",
+                     "--max-time", "0.3", "--no-store", says=[text])
 
     def test_explained_and_listed(self):
         sheet = self.good("explain", "op:matmul", "--infer", "--size", "32", "--engine", "native",

@@ -160,18 +160,27 @@ static be_status add_device(bench_plan *plan, const study_request *request, int 
     return BE_OK;
 }
 
+/* Between the memories of host and device nothing is to copy where they are one. */
+static bool needs_own_memory(const study_request *request)
+{
+    bool links = request->workload_count > 0;
+    for (int w = 0; w < request->workload_count; w++) links &= request->workloads[w]->link != 0;
+    return links;
+}
+
 static be_status add_engine(bench_plan *plan, const study_request *request, int e, be_error *err)
 {
     const study_names *names = &request->devices;
-    bool all = study_names_have(names, "all");
+    bool all = study_names_have(names, "all"), not_cpu = needs_own_memory(request);
     size_t i;
     json_t *device;
     json_array_foreach(report_member(plan->hello[e], hello, devices), i, device)
     {
         const char *id = json_string_value(report_member(device, device, id));
-        bool ours = !names->count && !report_member(device, device, duplicate_of);
-        for (int w = 0; w < names->count; w++) ours |= backend_is_named(id, names->name[w]);
-        if (all || ours) TRY(add_device(plan, request, e, id, err));
+        bool is_named = false, ours = !names->count && !report_member(device, device, duplicate_of);
+        for (int w = 0; w < names->count; w++) is_named |= backend_is_named(id, names->name[w]);
+        if (not_cpu && !is_named && strcmp(id, "cpu") == 0) continue;
+        if (all || ours || is_named) TRY(add_device(plan, request, e, id, err));
     }
     return BE_OK;
 }
@@ -289,6 +298,11 @@ be_status bench_plan_take(bench_plan *plan, const study_request *request, const 
     for (int e = 0; e < ENGINE_COUNT; e++)
         if (plan->hello[e]) TRY(add_engine(plan, request, e, err));
     TRY(check_devices(plan, request, err));
+    if (!plan->contender_count && needs_own_memory(request))
+        FAIL(err, BE_UNAVAILABLE,
+             "%s: expected a device with memory of its own, found none of these engines; name one "
+             "of those that 'breakeven devices' lists, or measure op:copy",
+             request->workloads[0]->name);
     if (!plan->contender_count)
         FAIL(err, BE_UNAVAILABLE, "there is nothing to measure: no engine has such a device here");
     TRY(check_processor(plan, request, err));
