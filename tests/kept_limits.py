@@ -26,24 +26,29 @@ def machine_id():
         return socket.gethostname()
 
 
-def keep(program, cache, threads, **numbers):
-    """The processor's, with so many threads: the path of the file, named by all that it is of."""
+def keep(program, cache, threads, device="cpu", env=None, **numbers):
+    """The processor's, with so many threads, or another device's, with 0: the path of the file,
+    named by all that it is of."""
     def told(*words, **more):
         return subprocess.run([program, *words], stdout=subprocess.PIPE, check=True, text=True,
-                              **more).stdout
+                              env=env, **more).stdout
+    def found(name):
+        hello = json.dumps({"op": "hello", "schema": 2, "device": name}) + "\n"
+        return json.loads(told("runner", input=hello))["devices"][0]
     build = re.search(r"^breakeven (\S+) \((\S+)\)\nbuilt by .*?, (\w+)(?:, sanitizers (\S+))?\n",
                       told("--version"))
-    hello = json.loads(told("runner", input='{"op":"hello","schema":2,"device":"cpu"}\n'))
-    name = hello["devices"][0]["name"]
-    key = {"machine": machine_id(), "cpu": name, "device": "cpu", "device_name": name,
-           "threads": threads, "driver": "", "version": build[1], "commit": build[2],
+    cpu, one = found("cpu"), found(device)
+    key = {"machine": machine_id(), "cpu": cpu["name"], "device": device,
+           "device_name": one["name"], "threads": threads, "driver": one.get("driver", ""),
+           "version": build[1], "commit": build[2],
            "build": f"{build[3]} {build[4] or 'none'}", "runner": ["runner"]}
-    limits = {"device": "cpu", "device_name": name, "threads": threads, "transfers": [],
+    limits = {"device": device, "device_name": one["name"], "threads": threads, "transfers": [],
               "unix_s": int(time.time()), **GENEROUS, **numbers}
     place = 0xcbf29ce484222325
     for byte in json.dumps(key, sort_keys=True, separators=(",", ":"), ensure_ascii=False).encode():
         place = (place ^ byte) * 0x100000001b3 % (1 << 64)
-    path = os.path.join(cache, "breakeven", "machine", f"cpu-{place:016x}.json")
+    named = f"{device.replace(':', '-')}-{place:016x}.json"
+    path = os.path.join(cache, "breakeven", "machine", named)
     os.makedirs(os.path.dirname(path), exist_ok=True)
     own = f"{path}.{os.getpid()}"
     with open(own, "w", encoding="utf-8") as file:
@@ -57,3 +62,10 @@ def keep_for_tests():
     program, cache = os.environ.get("BREAKEVEN_PROGRAM"), os.environ.get("XDG_CACHE_HOME")
     for threads in THREADS if program and cache else ():
         keep(program, cache, threads)
+
+
+def keep_fake_gpu(folder):
+    """Of the device in tests/fake_cuda, whose figures the program does not believe, nor keep."""
+    program, cache = os.environ.get("BREAKEVEN_PROGRAM"), os.environ.get("XDG_CACHE_HOME")
+    if program and cache and folder:
+        keep(program, cache, 0, "cuda:0", {**os.environ, "BREAKEVEN_CUDA_LIB_DIR": folder})

@@ -7,6 +7,7 @@ import subprocess
 import tempfile
 import unittest
 
+import kept_limits
 import own_home  # noqa: F401
 
 PROGRAM = os.environ.get("BREAKEVEN_PROGRAM", "build/breakeven")
@@ -16,6 +17,10 @@ SMALL = ["--synthetic", "--limit", "200"]
 
 @unittest.skipUnless(FAKES, "the fake device is built on Linux only")
 class CudaTest(unittest.TestCase):
+    @classmethod
+    def setUpClass(cls):
+        kept_limits.keep_fake_gpu(FAKES)
+
     def setUp(self):
         self.folder = tempfile.mkdtemp(prefix="breakeven-test-")
         self.addCleanup(shutil.rmtree, self.folder)
