@@ -38,7 +38,8 @@ static const char *look(const unsigned char *code, size_t bytes)
 
 bool machine_code_waits(const void *code, size_t bytes, char *why, size_t size)
 {
-    static const char kernel[] = ".text.";
+    /* The compiler's own functions, a division say, work in registers alone. */
+    static const char kernel[] = ".text.", called[] = ".text.__cuda_sm";
     const unsigned char *all = code;
     Elf64_Ehdr head;
     int found = 0;
@@ -48,7 +49,9 @@ bool machine_code_waits(const void *code, size_t bytes, char *why, size_t size)
     const char *names = (const char *)all + sections[head.e_shstrndx].sh_offset;
     for (int i = 0; i < head.e_shnum; i++) {
         const char *name = names + sections[i].sh_name;
-        if (strncmp(name, kernel, sizeof kernel - 1) != 0) continue;
+        if (strncmp(name, kernel, sizeof kernel - 1) != 0 ||
+            strncmp(name, called, sizeof called - 1) == 0)
+            continue;
         const char *fault = look(all + sections[i].sh_offset, sections[i].sh_size);
         found++;
         if (!fault) continue;

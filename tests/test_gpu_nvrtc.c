@@ -6,8 +6,8 @@
  *
  * For sm_90, and of texts that differ in sizes alone those that show something new: a size by which
  * an #if chooses, together with the others that do, or a size of another kind; sizes decide by what
- * they divide by which code there is, and no more.  With `all` every text, and for the other
- * architectures too.
+ * they divide by which code there is, and no more.  The first text of a file is optimized as by the
+ * program, those after it less.  With `all` every text as by it, and for other architectures too.
  * What compiled before, and has not changed, is not compiled again (kernel_cache.h).  Without
  * libnvrtc the test is skipped, and says so. */
 #include <inttypes.h>
@@ -143,12 +143,12 @@ static bool is_new(const char *text)
 
 /* Whether this text has been compiled well before, by the same library with the same options; the
  * path of the note of it. */
-static bool is_kept(const gpu_text *text, const char *const options[2], char *note, size_t size)
+static bool is_kept(const gpu_text *text, const char *const options[3], char *note, size_t size)
 {
     FILE *file = fopen(all.source, "w");
     if (!file) abort();
-    fprintf(file, "%s %s %s %s %s\n%s", all.library.path, all.library.version, options[0],
-            options[1], text->name, text->text);
+    fprintf(file, "%s %s %s %s %s %s\n%s", all.library.path, all.library.version, options[0],
+            options[1], options[2], text->name, text->text);
     fclose(file);
     return kernel_cache_find(all.source, "nvrtc", note, size);
 }
@@ -176,20 +176,29 @@ static bool waits(nvrtc_program program, const char *name)
     return does_wait;
 }
 
+/* After the first of a file, its texts are optimized less, in half of the time: their errors are
+ * the same. */
+static bool is_quick_text(const char *file)
+{
+    return !is_first(hash_bytes(0, file, strlen(file))) && !all.every_size &&
+           strcmp(all.library.name, "libnvrtc.so.13") == 0; /* those before lack the option */
+}
+
 static void compile_for(const gpu_text *text, int arch)
 {
     char target[40], note[512];
     nvrtc_program program;
     if (arch < TENSOR_CORES_ARCH && strstr(text->text, "\nTENSOR_CORES\n")) return;
     snprintf(target, sizeof target, "--gpu-architecture=sm_%d", arch);
-    const char *options[] = {target, "--std=c++17"};
+    bool is_quick = is_quick_text(text->name);
+    const char *options[] = {target, "--std=c++17", is_quick ? "--Ofast-compile=mid" : ""};
     all.compiled++;
     if (is_kept(text, options, note, sizeof note)) {
         all.kept++;
         return;
     }
     if (all.rtc.create(&program, text->text, text->name, 0, NULL, NULL) != 0) abort();
-    if (all.rtc.compile(program, 2, options) != 0) {
+    if (all.rtc.compile(program, is_quick ? 3 : 2, options) != 0) {
         size_t bytes = 0;
         all.rtc.log_bytes(program, &bytes);
         char *log = calloc(1, bytes + 1);
