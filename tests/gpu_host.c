@@ -431,6 +431,16 @@ static be_status host_feed_new(gpu_driver *driver, size_t bytes, int slots, gpu_
     return BE_OK;
 }
 
+static be_status host_transfer(gpu_driver *driver, gpu_span device, void *host, bool to_host,
+                               be_error *err)
+{
+    (void)driver;
+    (void)err;
+    char *memory = (char *)device.buffer + device.offset;
+    memcpy(to_host ? host : memory, to_host ? memory : host, device.bytes);
+    return BE_OK;
+}
+
 static be_status host_feed_claim(gpu_driver *driver, gpu_feed *feed, int slot, void **memory,
                                  be_error *err)
 {
@@ -473,6 +483,7 @@ static const gpu_driver_vtable host_vtable = {.close = host_close,
                                               .feed_free = host_feed_free,
                                               .feed_claim = host_feed_claim,
                                               .feed_send = host_feed_send,
+                                              .transfer = host_transfer,
                                               .synchronise = host_synchronise};
 
 static host_driver *driver_of(be_device *device)
