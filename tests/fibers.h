@@ -61,6 +61,12 @@ static void fibers_start(void)
     }
 }
 
+/* With the program, or with the kernel's own library when it is unloaded. */
+__attribute__((destructor)) static void fibers_free(void)
+{
+    for (int i = 0; i < FIBERS_MAX; i++) free(fibers.stack[i]);
+}
+
 static void fibers_make_order(fiber_order kind, unsigned round)
 {
     int size = fibers.size, *order = fibers.order;
