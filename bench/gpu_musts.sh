@@ -35,7 +35,7 @@ must() {
 engines=${ENGINES:-native}
 # measure: the row by the engines, into $log; $status is how it ended.
 measure() {
-    timed 150 "$breakeven" bench "$w" --batch "$batch" --precision "${precision:-bf16}" \
+    timed 240 "$breakeven" bench "$w" --batch "$batch" --precision "${precision:-bf16}" \
         --synthetic --device cuda:0 --engine "$engines" --time 0.5 --max-time 2 --no-store \
         --format jsonl >"$log.jsonl" 2>"$log.err"
     status=$?
