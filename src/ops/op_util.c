@@ -14,6 +14,15 @@ be_status op_expect(const be_shape *shape, be_dtype dtype, int rank, const char 
          shape_text(shape, text));
 }
 
+be_status op_expect_rows(const be_shape *shape, const char *name, be_error *err)
+{
+    char text[64];
+    TRY(op_expect(shape, BE_F32, OP_ANY_RANK, name, err));
+    if (shape->rank >= 1) return BE_OK;
+    FAIL(err, BE_USAGE, "%s: expected at least 1 dimension, found %s", name,
+         shape_text(shape, text));
+}
+
 be_status op_expect_operand(const be_shape *shape, int rank, const char *name, be_error *err)
 {
     return op_expect(shape, shape->dtype == BE_BF16 ? BE_BF16 : BE_F32, rank, name, err);

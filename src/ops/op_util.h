@@ -18,7 +18,10 @@
 be_status op_expect(const be_shape *shape, be_dtype dtype, int rank, const char *name,
                     be_error *err);
 
-/* The same for the first operand of a product: f32, or bf16. */
+/* f32 of at least one dimension, which are rows of something. */
+be_status op_expect_rows(const be_shape *shape, const char *name, be_error *err);
+
+/* As op_expect for the first operand of a product: f32, or bf16. */
 be_status op_expect_operand(const be_shape *shape, int rank, const char *name, be_error *err);
 
 /* The same shape as another. */

@@ -15,19 +15,9 @@ static be_shape norm_shape(const be_shape *x)
     return shape;
 }
 
-static be_status expect_rows(const be_shape *x, const char *name, be_error *err)
-{
-    char text[64];
-    TRY(op_expect(x, BE_F32, OP_ANY_RANK, name, err));
-    if (x->rank < 1)
-        FAIL(err, BE_USAGE, "%s: expected at least 1 dimension, found %s", name,
-             shape_text(x, text));
-    return BE_OK;
-}
-
 static be_status l2_normalize_infer(op_infer *call, be_error *err)
 {
-    TRY(expect_rows(&call->in[0], "l2_normalize: x", err));
+    TRY(op_expect_rows(&call->in[0], "l2_normalize: x", err));
     call->out[0] = call->in[0];
     call->out[1] = norm_shape(&call->in[0]);
     return BE_OK;
@@ -57,7 +47,7 @@ static void l2_normalize_reference(const op_reference *call)
 static be_status l2_normalize_backward_infer(op_infer *call, be_error *err)
 {
     const be_shape *y = &call->in[0];
-    TRY(expect_rows(y, "l2_normalize_backward: y", err));
+    TRY(op_expect_rows(y, "l2_normalize_backward: y", err));
     be_shape norms = norm_shape(y);
     TRY(op_expect_same(&call->in[1], &norms, "l2_normalize_backward: norm", err));
     TRY(op_expect_same(&call->in[2], y, "l2_normalize_backward: dy", err));

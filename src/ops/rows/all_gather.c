@@ -15,20 +15,10 @@
 #include "breakeven/group.h"
 #include "ops/op_list.h"
 
-static be_status expect_rows(const be_shape *x, const char *name, be_error *err)
-{
-    char text[64];
-    TRY(op_expect(x, BE_F32, OP_ANY_RANK, name, err));
-    if (x->rank < 1)
-        FAIL(err, BE_USAGE, "%s: expected at least 1 dimension, found %s", name,
-             shape_text(x, text));
-    return BE_OK;
-}
-
 static be_status all_gather_infer(op_infer *call, be_error *err)
 {
     const all_gather_attrs *attrs = call->attrs;
-    TRY(expect_rows(&call->in[0], "all_gather: x", err));
+    TRY(op_expect_rows(&call->in[0], "all_gather: x", err));
     call->out[0] = call->in[0];
     call->out[0].dim[0] *= be_group_size(attrs->group);
     return BE_OK;
@@ -62,7 +52,7 @@ static be_status all_gather_backward_infer(op_infer *call, be_error *err)
 {
     const all_gather_backward_attrs *attrs = call->attrs;
     const be_shape *dy = &call->in[0];
-    TRY(expect_rows(dy, "all_gather_backward: dy", err));
+    TRY(op_expect_rows(dy, "all_gather_backward: dy", err));
     if (attrs->first < 0 || attrs->count < 1 || attrs->count > dy->dim[0] - attrs->first)
         FAIL(err, BE_USAGE,
              "all_gather_backward: expected rows among the %" PRId64 " of dy, found %" PRId64

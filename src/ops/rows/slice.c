@@ -11,10 +11,7 @@ static be_status slice_infer(op_infer *call, be_error *err)
     char text[64];
     const slice_attrs *attrs = call->attrs;
     const be_shape *x = &call->in[0];
-    TRY(op_expect(x, BE_F32, OP_ANY_RANK, "slice: x", err));
-    if (x->rank < 1)
-        FAIL(err, BE_USAGE, "slice: x: expected at least 1 dimension, found %s",
-             shape_text(x, text));
+    TRY(op_expect_rows(x, "slice: x", err));
     if (attrs->first < 0 || attrs->count < 1 || attrs->count > x->dim[0] - attrs->first)
         FAIL(err, BE_USAGE,
              "slice: expected rows among the %" PRId64 " of %s, found %" PRId64 " from row %" PRId64

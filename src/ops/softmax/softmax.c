@@ -11,13 +11,9 @@
 
 static be_status softmax_infer(op_infer *call, be_error *err)
 {
-    char text[64];
     const softmax_attrs *attrs = call->attrs;
     const be_shape *x = &call->in[0];
-    TRY(op_expect(x, BE_F32, OP_ANY_RANK, "softmax: x", err));
-    if (x->rank < 1)
-        FAIL(err, BE_USAGE, "softmax: x: expected at least 1 dimension, found %s",
-             shape_text(x, text));
+    TRY(op_expect_rows(x, "softmax: x", err));
     if (!(attrs->scale > 0.0f) || !isfinite(attrs->scale))
         FAIL(err, BE_USAGE, "softmax: expected a finite scale above 0, found %g",
              (double)attrs->scale);
